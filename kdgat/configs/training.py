@@ -1,0 +1,50 @@
+"""How a model is trained: optimisation, stopping, distillation, and where it runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from kdgat.configs.schema import Config
+
+
+class TrainingConfig(Config):
+    """Optimisation and stopping."""
+
+    max_epochs: int = Field(40, ge=1, le=10_000)
+    """Most epochs to train."""
+    patience_epochs: int = Field(12, ge=1, le=10_000)
+    """Epochs without a better validation loss before training stops."""
+    learning_rate: float = Field(2e-3, gt=0.0, le=1.0)
+    """Peak step size of AdamW; it falls to nothing along a cosine over `max_epochs`."""
+    weight_decay: float = Field(1e-4, ge=0.0, le=1.0)
+    """Decoupled weight decay of AdamW."""
+    batch_graphs: int = Field(128, ge=1, le=1_000_000)
+    """Graphs in one optimisation step."""
+    gradient_clip_norm: float = Field(1.0, gt=0.0, le=1e6)
+    """Largest norm of the gradient in one step."""
+    precision: Literal["32", "bf16", "fp16"] = "32"
+    """Arithmetic of the forward and backward pass; weights stay in 32 bits."""
+
+
+class DistillationConfig(Config):
+    """What a student takes from its teacher; no teacher means no distillation."""
+
+    teacher: str | None = None
+    """Run id of the teacher, or `latest` for the newest completed large run of the same kind."""
+    alpha: float = Field(0.7, ge=0.0, le=1.0)
+    """Share of the teacher's answer in the loss; the labels (or the data) have the rest."""
+    temperature: float = Field(4.0, gt=0.0, le=100.0)
+    """Softening of both answers before they are compared."""
+
+
+class ResourcesConfig(Config):
+    """Where a run computes; never part of an experiment's identity."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Device to train on; auto takes a GPU when there is one."""
+    devices: int = Field(1, ge=1, le=64)
+    """Devices on a node."""
+    threads: int = Field(0, ge=0, le=1024)
+    """CPU threads of torch; 0 leaves it to torch."""

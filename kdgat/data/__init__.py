@@ -1,0 +1,1 @@
+"""Raw captures to graph batches: formats, ingest, simulation, windows, graphs, splits."""

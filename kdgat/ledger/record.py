@@ -1,0 +1,129 @@
+"""`run.json`: what a run is, where it stands, and what it ran on and with."""
+
+from __future__ import annotations
+
+import json
+import platform
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kdgat.errors import RunError
+from kdgat.ledger.files import content_hash
+from kdgat.ledger.states import State
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run. Times are ISO 8601 in UTC; `digest` is the identity of its resolved config."""
+
+    run_id: str
+    stage: str
+    stage_version: int
+    dataset: str
+    provenance: str
+    model: str
+    size: str
+    digest: str
+    dataset_hash: str
+    seed: int
+    created_at: str
+    state: State = State.PLANNED
+    teacher: str | None = None
+    subject: str | None = None
+    """The run whose model an evaluation judged."""
+    started_at: str | None = None
+    ended_at: str | None = None
+    heartbeat_at: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    attempts: int = 0
+    reason: str | None = None
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    artifacts: dict[str, str] = field(default_factory=dict)
+    """Path within the run's folder, and its SHA-256."""
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def distilled(self) -> bool:
+        """Whether a teacher took part."""
+        return self.teacher is not None
+
+    @property
+    def name(self) -> str:
+        """A name to read: dataset, model, size, and kd where a teacher took part."""
+        return f"{self.dataset}-{self.model}-{self.size}{'-kd' if self.distilled else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return asdict(self)
+
+    def with_changes(self, **changes: Any) -> RunRecord:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+def record_from(path: Path) -> RunRecord:
+    """Read a `run.json`.
+
+    Raises:
+        RunError: it is missing, no JSON, or lacks a field; names the file and the fault.
+    """
+    hint = f"move the folder '{path.parent}' away, or restore the file; other runs are not affected"
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(f"'{path}' is missing", hint=hint) from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{path}' can't be read: {error}", hint=hint) from error
+    if not isinstance(values, dict):
+        raise RunError(f"'{path}' holds {type(values).__name__}, not a run", hint=hint)
+    known = {f.name for f in fields(RunRecord)}
+    try:
+        record = RunRecord(**{name: values[name] for name in known & set(values)})
+        return record.with_changes(state=State(record.state))
+    except (TypeError, ValueError) as error:
+        fault = str(error).replace("RunRecord.__init__() ", "")
+        raise RunError(f"'{path}' is no whole run record: {fault}", hint=hint) from error
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A run id that sorts by time and never meets another: `20261121-074455-3f9a2c`."""
+    return f"{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def utc_now() -> str:
+    """The time now, ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def capture_environment(root: Path) -> dict[str, Any]:
+    """What a run ran on: host, Python, packages, git commit and whether it was dirty, lock hash."""
+    packages = ("kdgat", "torch", "torch-geometric", "lightning", "numpy", "polars")
+    lock = root / "uv.lock"
+    return {
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "argv": sys.argv[1:],
+        "packages": {name: version(name) for name in packages},
+        "git_commit": _git(root, "rev-parse", "HEAD"),
+        "git_dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
+        "lock_sha256": content_hash(lock) if lock.is_file() else None,
+    }
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    if shutil.which("git") is None:
+        return None
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else None

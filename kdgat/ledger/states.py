@@ -1,0 +1,26 @@
+"""The states of a run, and which may follow which."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a run is in its life."""
+
+    PLANNED = "planned"
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    PREEMPTED = "preempted"
+    LOST = "lost"
+
+
+RESUMABLE = frozenset({State.FAILED, State.CANCELLED, State.TIMEOUT, State.PREEMPTED, State.LOST})
+"""States in which a run stopped before its end and may go on from its newest checkpoint."""
+
+FINISHED = frozenset({State.COMPLETED}) | RESUMABLE
+"""States in which no process works on the run."""
