@@ -14,21 +14,21 @@ FeatureGroup = Literal["bytes", "entropy", "rate", "timing"]
 class DataConfig(Config):
     """Windows, features and the split between training and validation."""
 
-    window_messages: int = Field(100, ge=4, le=10_000)
+    window_messages: int = Field(default=100, ge=4, le=10_000)
     """Consecutive messages in one window; a window is one graph."""
-    stride_messages: int = Field(100, ge=1, le=10_000)
+    stride_messages: int = Field(default=100, ge=1, le=10_000)
     """Messages from the start of one window to the start of the next."""
     features: tuple[FeatureGroup, ...] = ("bytes", "entropy", "rate", "timing")
     """Groups of node features; none of them says which arbitration id the node is."""
     id_encoding: Literal["none"] = "none"
     """How a node's arbitration id enters the model; `none` keeps it vehicle-agnostic."""
-    scale_clip: float = Field(10.0, gt=0.0, le=1000.0)
+    scale_clip: float = Field(default=10.0, gt=0.0, le=1000.0)
     """Largest scaled feature, in standard deviations of benign training data."""
-    validation_fraction: float = Field(0.2, gt=0.0, lt=1.0)
+    validation_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of the training captures' windows kept for validation."""
-    validation_blocks: int = Field(5, ge=1, le=1000)
+    validation_blocks: int = Field(default=5, ge=1, le=1000)
     """Contiguous blocks a capture that validation is spread over."""
-    embargo_windows: int = Field(1, ge=0, le=1000)
+    embargo_windows: int = Field(default=1, ge=0, le=1000)
     """Windows left out on each side of a validation block, so that neighbours can't leak."""
 
     @field_validator("features")

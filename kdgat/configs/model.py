@@ -23,15 +23,15 @@ class GatConfig(Config):
 
     kind: Literal["gat"] = "gat"
     """Which model this is."""
-    hidden: int = Field(32, ge=1, le=1024)
+    hidden: int = Field(default=32, ge=1, le=1024)
     """Width of one attention head."""
-    heads: int = Field(4, ge=1, le=32)
+    heads: int = Field(default=4, ge=1, le=32)
     """Attention heads a layer; the layer's width is `hidden * heads`."""
-    layers: int = Field(3, ge=1, le=12)
+    layers: int = Field(default=3, ge=1, le=12)
     """Attention layers; also how many hops a node sees."""
-    readout: int = Field(128, ge=1, le=4096)
+    readout: int = Field(default=128, ge=1, le=4096)
     """Width of the classifier's hidden layer, after pooling."""
-    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Probability of dropping a unit while training."""
 
 
@@ -40,23 +40,23 @@ class VgaeConfig(Config):
 
     kind: Literal["vgae"] = "vgae"
     """Which model this is."""
-    hidden: int = Field(32, ge=1, le=1024)
+    hidden: int = Field(default=32, ge=1, le=1024)
     """Width of one attention head in the encoder."""
-    heads: int = Field(4, ge=1, le=32)
+    heads: int = Field(default=4, ge=1, le=32)
     """Attention heads of the encoder's first layer."""
-    latent: int = Field(32, ge=1, le=1024)
+    latent: int = Field(default=32, ge=1, le=1024)
     """Width of a node's latent."""
-    decoder: int = Field(128, ge=1, le=4096)
+    decoder: int = Field(default=128, ge=1, le=4096)
     """Width of the decoder's hidden layer."""
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Probability of dropping a unit while training."""
-    negatives_per_edge: int = Field(2, ge=1, le=64)
+    negatives_per_edge: int = Field(default=2, ge=1, le=64)
     """Absent edges sampled for each observed one; the decoder never scores all pairs."""
-    kl_weight: float = Field(1e-3, ge=0.0, le=10.0)
+    kl_weight: float = Field(default=1e-3, ge=0.0, le=10.0)
     """Weight of the divergence from the prior, beside the reconstruction."""
-    edge_weight: float = Field(0.2, ge=0.0, le=10.0)
+    edge_weight: float = Field(default=0.2, ge=0.0, le=10.0)
     """Weight of the edges' reconstruction, beside the node features'."""
-    threshold_quantile: float = Field(0.995, gt=0.5, lt=1.0)
+    threshold_quantile: float = Field(default=0.995, gt=0.5, lt=1.0)
     """Quantile of the scores of benign validation windows above which a window is an attack."""
 
 
@@ -67,11 +67,11 @@ class FusionConfig(Config):
     """Which model this is."""
     method: Literal["dqn", "mlp", "bandit", "weighted_average"] = "dqn"
     """How the weight is chosen."""
-    hidden: int = Field(128, ge=1, le=4096)
+    hidden: int = Field(default=128, ge=1, le=4096)
     """Width of the policy's hidden layers."""
-    layers: int = Field(2, ge=1, le=8)
+    layers: int = Field(default=2, ge=1, le=8)
     """Hidden layers of the policy."""
-    actions: int = Field(21, ge=2, le=201)
+    actions: int = Field(default=21, ge=2, le=201)
     """Weights to choose from, evenly spaced from 0 to 1."""
 
 
@@ -80,11 +80,11 @@ class GradientBoostingConfig(Config):
 
     kind: Literal["gradient_boosting"] = "gradient_boosting"
     """Which model this is."""
-    iterations: int = Field(200, ge=1, le=10_000)
+    iterations: int = Field(default=200, ge=1, le=10_000)
     """Trees."""
-    max_leaf_nodes: int = Field(31, ge=2, le=1024)
+    max_leaf_nodes: int = Field(default=31, ge=2, le=1024)
     """Leaves of one tree."""
-    learning_rate: float = Field(0.1, gt=0.0, le=1.0)
+    learning_rate: float = Field(default=0.1, gt=0.0, le=1.0)
     """Shrinkage of each tree."""
 
 
@@ -93,11 +93,11 @@ class MlpConfig(Config):
 
     kind: Literal["mlp"] = "mlp"
     """Which model this is."""
-    hidden: int = Field(128, ge=1, le=4096)
+    hidden: int = Field(default=128, ge=1, le=4096)
     """Width of the hidden layers."""
-    layers: int = Field(2, ge=1, le=8)
+    layers: int = Field(default=2, ge=1, le=8)
     """Hidden layers."""
-    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Probability of dropping a unit while training."""
 
 
@@ -114,7 +114,7 @@ def model_preset(kind: Kind, size: Size) -> ModelConfig:
         case "gat":
             return GatConfig() if large else GatConfig(hidden=12, heads=4, layers=2, readout=64)
         case "vgae":
-            return VgaeConfig() if large else VgaeConfig(hidden=8, heads=4, latent=16, decoder=32)
+            return VgaeConfig() if large else VgaeConfig(hidden=8, heads=4, latent=12, decoder=32)
         case "fusion":
             return FusionConfig() if large else FusionConfig(hidden=32)
         case "gradient_boosting":

@@ -32,7 +32,7 @@ class RunConfig(Config):
     """Windows, features and the split."""
     resources: ResourcesConfig = ResourcesConfig()
     """Where the run computes; not part of its identity."""
-    seed: int = Field(42, ge=0, lt=2**32)
+    seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of the split's order, the weights, the batches and the dropout."""
 
     def identity(self) -> dict[str, Any]:

@@ -12,17 +12,17 @@ from kdgat.configs.schema import Config
 class TrainingConfig(Config):
     """Optimisation and stopping."""
 
-    max_epochs: int = Field(40, ge=1, le=10_000)
+    max_epochs: int = Field(default=40, ge=1, le=10_000)
     """Most epochs to train."""
-    patience_epochs: int = Field(12, ge=1, le=10_000)
+    patience_epochs: int = Field(default=12, ge=1, le=10_000)
     """Epochs without a better validation loss before training stops."""
-    learning_rate: float = Field(2e-3, gt=0.0, le=1.0)
+    learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     """Peak step size of AdamW; it falls to nothing along a cosine over `max_epochs`."""
-    weight_decay: float = Field(1e-4, ge=0.0, le=1.0)
+    weight_decay: float = Field(default=1e-4, ge=0.0, le=1.0)
     """Decoupled weight decay of AdamW."""
-    batch_graphs: int = Field(128, ge=1, le=1_000_000)
+    batch_graphs: int = Field(default=128, ge=1, le=1_000_000)
     """Graphs in one optimisation step."""
-    gradient_clip_norm: float = Field(1.0, gt=0.0, le=1e6)
+    gradient_clip_norm: float = Field(default=1.0, gt=0.0, le=1e6)
     """Largest norm of the gradient in one step."""
     precision: Literal["32", "bf16", "fp16"] = "32"
     """Arithmetic of the forward and backward pass; weights stay in 32 bits."""
@@ -33,9 +33,9 @@ class DistillationConfig(Config):
 
     teacher: str | None = None
     """Run id of the teacher, or `latest` for the newest completed large run of the same kind."""
-    alpha: float = Field(0.7, ge=0.0, le=1.0)
+    alpha: float = Field(default=0.7, ge=0.0, le=1.0)
     """Share of the teacher's answer in the loss; the labels (or the data) have the rest."""
-    temperature: float = Field(4.0, gt=0.0, le=100.0)
+    temperature: float = Field(default=4.0, gt=0.0, le=100.0)
     """Softening of both answers before they are compared."""
 
 
@@ -44,7 +44,7 @@ class ResourcesConfig(Config):
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Device to train on; auto takes a GPU when there is one."""
-    devices: int = Field(1, ge=1, le=64)
+    devices: int = Field(default=1, ge=1, le=64)
     """Devices on a node."""
-    threads: int = Field(0, ge=0, le=1024)
+    threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of torch; 0 leaves it to torch."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,7 @@ MANIFEST_VERSION = 1
 """Goes up when the files change meaning; a manifest of another version is ingested again."""
 
 Role = Literal["train", "test"]
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,31 @@ def hash_messages(messages: pl.DataFrame) -> str:
     seconds = messages["timestamp"].to_numpy()
     since_start = seconds - seconds[0] if len(seconds) else seconds
     digest = hashlib.sha256(len(messages).to_bytes(8, "little"))
-    digest.update(np.rint(since_start * 1e6).astype("<i8"))
-    digest.update(messages["arbitration_id"].to_numpy().astype("<u4"))
-    digest.update(messages["dlc"].to_numpy().astype("u1"))
-    digest.update(messages["payload"].to_numpy().astype("<u8"))
-    digest.update(messages["attack"].to_numpy().astype("u1"))
+    digest.update(np.rint(since_start * 1e6).astype("<i8").data)
+    digest.update(messages["arbitration_id"].to_numpy().astype("<u4").data)
+    digest.update(messages["dlc"].to_numpy().astype("u1").data)
+    digest.update(messages["payload"].to_numpy().astype("<u8").data)
+    digest.update(messages["attack"].to_numpy().astype("u1").data)
     return digest.hexdigest()
 
 
 def hash_captures(captures: tuple[CaptureRecord, ...]) -> str:
     """SHA-256 over the captures' content hashes in sorted order, as 64 hex digits."""
     return hashlib.sha256("\n".join(sorted(c.content_hash for c in captures)).encode()).hexdigest()
+
+
+def mark_repeats(captures: list[CaptureRecord]) -> tuple[CaptureRecord, ...]:
+    """The captures sorted by key, each repeat pointing to the one it repeats.
+
+    A test capture is the original of its training copies, so that no test message is trained on.
+    """
+    originals: dict[str, str] = {}
+    marked = []
+    for capture in sorted(captures, key=lambda c: (c.role != "test", c.key)):
+        original = originals.setdefault(capture.content_hash, capture.key)
+        repeated = original if original != capture.key else None
+        marked.append(replace(capture, duplicate_of=repeated))
+    return tuple(sorted(marked, key=lambda c: c.key))
 
 
 def save_manifest(folder: Path, manifest: DatasetManifest) -> None:
@@ -177,6 +192,15 @@ def load_messages(folder: Path, record: CaptureRecord) -> pl.DataFrame:
     return messages
 
 
+def record_from_json(value: object) -> CaptureRecord:
+    """A record that was saved as JSON.
+
+    Raises:
+        ValueError: a field is missing or of another type.
+    """
+    return _type_of(CaptureRecord).validate_python(value)
+
+
 def _parse(path: Path, text: str, hint: str) -> DatasetManifest:
     from pydantic import ValidationError
 
@@ -190,7 +214,7 @@ def _parse(path: Path, text: str, hint: str) -> DatasetManifest:
             f"'{path}' has version {version!r}, and this kdgat reads {MANIFEST_VERSION}", hint=hint
         )
     try:
-        return _manifest_type().validate_python(value)
+        return _type_of(DatasetManifest).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -198,7 +222,7 @@ def _parse(path: Path, text: str, hint: str) -> DatasetManifest:
 
 
 @cache
-def _manifest_type() -> TypeAdapter[DatasetManifest]:
+def _type_of(kind: type[_Kind]) -> TypeAdapter[_Kind]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(DatasetManifest)
+    return TypeAdapter(kind)

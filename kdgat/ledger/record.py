@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 import secrets
-import shutil
-import socket
-import subprocess
-import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from kdgat.errors import RunError
-from kdgat.ledger.files import content_hash
 from kdgat.ledger.states import State
 
 
@@ -102,28 +95,3 @@ def new_run_id(now: datetime | None = None) -> str:
 def utc_now() -> str:
     """The time now, ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def capture_environment(root: Path) -> dict[str, Any]:
-    """What a run ran on: host, Python, packages, git commit and whether it was dirty, lock hash."""
-    packages = ("kdgat", "torch", "torch-geometric", "lightning", "numpy", "polars")
-    lock = root / "uv.lock"
-    return {
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "argv": sys.argv[1:],
-        "packages": {name: version(name) for name in packages},
-        "git_commit": _git(root, "rev-parse", "HEAD"),
-        "git_dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
-        "lock_sha256": content_hash(lock) if lock.is_file() else None,
-    }
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    if shutil.which("git") is None:
-        return None
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() if done.returncode == 0 else None

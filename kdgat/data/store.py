@@ -1,0 +1,152 @@
+"""GraphStore: all graphs of a split as flat tensors, memory-mapped on disk.
+
+Labels lie in a file of their own and are read only when asked for, so that an evaluation can score
+windows before it may know which are attacks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int32, Int64
+from torch import Tensor
+
+from kdgat.data.graphs import Graphs
+from kdgat.errors import DataError
+from kdgat.ledger.files import atomic_path, write_json
+
+STORE_VERSION = 1
+_ARRAYS = (
+    "x", "edge_index", "edge_attr", "node_ptr", "edge_ptr", "start_s", "end_s", "capture",
+)  # fmt: skip
+_LABELS = "attack_messages"
+
+
+@dataclass(frozen=True)
+class CaptureLabel:
+    """What a capture of a store is called."""
+
+    key: str
+    attack_type: str
+    vehicle: str
+
+
+@dataclass(frozen=True)
+class GraphStore:
+    """Graph i has nodes node_ptr[i]:node_ptr[i+1] and edges edge_ptr[i]:edge_ptr[i+1].
+
+    `edge_index` counts nodes within their graph. `capture` is a position in `captures`; times are
+    seconds on that capture's own clock. `attack_messages` is None until labels are read.
+    """
+
+    x: Float32[Tensor, "nodes features"]
+    edge_index: Int32[Tensor, "2 edges"]
+    edge_attr: Float32[Tensor, "edges edge_features"]
+    node_ptr: Int64[Tensor, "graphs+1"]
+    edge_ptr: Int64[Tensor, "graphs+1"]
+    start_s: Float64[Tensor, "graphs"]
+    end_s: Float64[Tensor, "graphs"]
+    capture: Int32[Tensor, "graphs"]
+    captures: tuple[CaptureLabel, ...]
+    window_messages: int
+    attack_messages: Int64[Tensor, "graphs"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.node_ptr) - 1
+
+    @property
+    def y(self) -> Int64[Tensor, "graphs"]:
+        """1 where a window holds an attack message.
+
+        Raises:
+            RuntimeError: the store was opened without its labels.
+        """
+        if self.attack_messages is None:
+            raise RuntimeError("this store was opened without its labels")
+        return (self.attack_messages > 0).long()
+
+    def to(self, device: torch.device) -> GraphStore:
+        """The same store resident on a device."""
+        moved = {name: getattr(self, name).to(device) for name in _ARRAYS}
+        if self.attack_messages is not None:
+            moved[_LABELS] = self.attack_messages.to(device)
+        return GraphStore(captures=self.captures, window_messages=self.window_messages, **moved)
+
+
+def save_store(
+    folder: Path,
+    graphs: Graphs,
+    capture: Int32[np.ndarray, "graphs"],
+    captures: Sequence[CaptureLabel],
+    attack_messages: Int64[np.ndarray, "graphs"],
+    window_messages: int,
+) -> None:
+    """Write a store, whole or not at all."""
+    arrays = {**vars(graphs), "capture": capture, _LABELS: attack_messages}
+    with atomic_path(folder) as aside:
+        aside.mkdir()
+        for name in (*_ARRAYS, _LABELS):
+            np.save(aside / f"{name}.npy", arrays[name])
+        summary = {
+            "version": STORE_VERSION,
+            "graphs": len(graphs),
+            "nodes": len(graphs.x),
+            "edges": graphs.edge_index.shape[1],
+            "window_messages": window_messages,
+            "captures": [asdict(label) for label in captures],
+        }
+        write_json(aside / "store.json", summary)
+
+
+def open_store(folder: Path, *, labels: bool) -> GraphStore:
+    """Open a store, memory-mapped.
+
+    Args:
+        folder: where `save_store` wrote it.
+        labels: whether to read which windows are attacks.
+
+    Raises:
+        DataError: the folder is missing, of another version or damaged.
+    """
+    try:
+        summary = json.loads((folder / "store.json").read_bytes())
+        if summary["version"] != STORE_VERSION:
+            raise ValueError(f"version {summary['version']} where {STORE_VERSION} is expected")
+        names = (*_ARRAYS, _LABELS) if labels else _ARRAYS
+        tensors = {name: _mapped(folder / f"{name}.npy") for name in names}
+        _check_shapes(tensors, summary)
+        captures = tuple(CaptureLabel(**label) for label in summary["captures"])
+        window = int(summary["window_messages"])
+    except FileNotFoundError as error:
+        raise DataError(
+            f"graphs '{error.filename}' are missing", hint="`kdgat data prepare` makes them"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"graphs in '{folder}' can't be read: {error}",
+            hint="delete that folder; `kdgat data prepare` makes it again",
+        ) from error
+    return GraphStore(captures=captures, window_messages=window, **tensors)
+
+
+def _mapped(path: Path) -> Tensor:
+    # Copy-on-write: torch wants a writable array, and nothing here writes to it.
+    array = np.load(path, mmap_mode="c")
+    return torch.from_numpy(array)
+
+
+def _check_shapes(tensors: Mapping[str, Tensor], summary: Mapping[str, int]) -> None:
+    sizes = {
+        "x": summary["nodes"],
+        "edge_attr": summary["edges"],
+        "node_ptr": summary["graphs"] + 1,
+        "capture": summary["graphs"],
+    }
+    for name, size in sizes.items():
+        if len(tensors[name]) != size:
+            raise ValueError(f"{name} has {len(tensors[name])} rows where {size} are expected")

@@ -1,0 +1,177 @@
+"""One run's folder, written by one process: record, config, metrics, events, heartbeat, files.
+
+<runs>/<dataset>/<size>_<stage>[_kd]/<run_id>/
+    run.json  config.json  metrics.jsonl  events.jsonl  heartbeat
+    checkpoints/  artifacts/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kdgat.errors import KdgatError, RunError
+from kdgat.ledger.files import append_line, content_hash, read_lines, write_json, write_text
+from kdgat.ledger.record import RunRecord, record_from, utc_now
+from kdgat.ledger.states import State
+
+HEARTBEAT_S = 10.0
+"""Seconds between two signs of life of a running job."""
+LOST_AFTER_S = 180.0
+"""Seconds without a sign of life after which a running job counts as lost."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs: Path, record: RunRecord, config: dict[str, Any]) -> RunFolder:
+        """A new folder under `runs`; it counts as a run once its record is there."""
+        kind = f"{record.size}_{record.stage}{'_kd' if record.distilled else ''}"
+        folder = cls(runs / record.dataset / kind / record.run_id)
+        write_json(folder.path / "config.json", config)
+        write_json(folder.path / "run.json", record.to_json())
+        folder.event("planned")
+        return folder
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the model's checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of what the run made."""
+        return self.path / "artifacts"
+
+    def record(self) -> RunRecord:
+        """The record as it is on disk."""
+        return record_from(self.path / "run.json")
+
+    def current(self) -> RunRecord:
+        """The record with `lost` for a run whose process no longer shows a sign of life."""
+        record = self.record()
+        if record.state is State.RUNNING and not self._alive(record):
+            return record.with_changes(state=State.LOST, reason="its process ended without a word")
+        return record
+
+    def config(self) -> dict[str, Any]:
+        """The resolved config the run keeps.
+
+        Raises:
+            RunError: the file is missing or no JSON.
+        """
+        path = self.path / "config.json"
+        try:
+            return json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"'{path}' can't be read: {error}", hint="restore the file, or train anew"
+            ) from error
+
+    def update(self, **changes: Any) -> RunRecord:
+        """Change some fields of the record, atomically."""
+        record = self.record().with_changes(**changes)
+        write_json(self.path / "run.json", record.to_json())
+        return record
+
+    def event(self, kind: str, **details: Any) -> None:
+        """Append to the run's history of what happened to it."""
+        append_line(self.path / "events.jsonl", {"time": utc_now(), "event": kind, **details})
+
+    def log_metrics(self, epoch: int, values: dict[str, float | None]) -> None:
+        """Append one epoch's figures."""
+        row = {"epoch": epoch, "time": utc_now(), **values}
+        append_line(self.path / "metrics.jsonl", row)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every epoch's figures, in order."""
+        return read_lines(self.path / "metrics.jsonl")
+
+    def forget_metrics_from(self, epoch: int) -> None:
+        """Drop the figures of epochs that a resumed run will train again."""
+        kept = [row for row in self.metrics() if row["epoch"] < epoch]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_text(self.path / "metrics.jsonl", text)
+
+    def keep_artifact(self, path: Path) -> None:
+        """Record a file under the run's folder, with its hash."""
+        name = str(path.relative_to(self.path))
+        self.update(artifacts={**self.record().artifacts, name: content_hash(path)})
+
+    @contextmanager
+    def working(self, environment: dict[str, Any]) -> Iterator[None]:
+        """Mark the run as running while the block lasts, then as completed, failed or cancelled."""
+        attempt = self.record().attempts + 1
+        self._beat()
+        self.update(
+            state=State.RUNNING,
+            started_at=self.record().started_at or utc_now(),
+            ended_at=None,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            attempts=attempt,
+            reason=None,
+            environment=environment,
+        )
+        self.event("started", attempt=attempt)
+        stop = threading.Event()
+        pulse = threading.Thread(target=self._pulse, args=(stop,), daemon=True)
+        pulse.start()
+        try:
+            yield
+        except BaseException as error:
+            cancelled = isinstance(error, KeyboardInterrupt)
+            reason = error.problem if isinstance(error, KdgatError) else repr(error)
+            self._end(State.CANCELLED if cancelled else State.FAILED, reason)
+            raise
+        else:
+            self._end(State.COMPLETED, None)
+        finally:
+            stop.set()
+            pulse.join()
+
+    def _end(self, state: State, reason: str | None) -> None:
+        self.update(state=state, ended_at=utc_now(), reason=reason)
+        self.event(state.value, **({"reason": reason} if reason else {}))
+
+    def _pulse(self, stop: threading.Event) -> None:
+        while not stop.wait(HEARTBEAT_S):
+            try:
+                self._beat()
+            except KdgatError:
+                # A full disk will stop the run at its next checkpoint, and say so there.
+                continue
+
+    def _beat(self) -> None:
+        write_text(self.path / "heartbeat", utc_now() + "\n")
+
+    def _alive(self, record: RunRecord) -> bool:
+        if record.host == socket.gethostname() and not _process_exists(record.pid):
+            return False
+        try:
+            beat = datetime.fromisoformat((self.path / "heartbeat").read_text().strip())
+        except (OSError, ValueError):
+            return False
+        return (datetime.now(UTC) - beat).total_seconds() < LOST_AFTER_S
+
+
+def _process_exists(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid is not None

@@ -1,0 +1,76 @@
+"""Finding runs: all of them, one by reference, or the newest that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from kdgat.errors import RunError
+from kdgat.ledger.folder import RunFolder
+from kdgat.ledger.record import RunRecord
+from kdgat.ledger.states import State
+
+LATEST = "latest"
+
+
+def run_folders(runs: Path, depth: int = 3) -> list[RunFolder]:
+    """Every run's folder `depth` levels below `runs`, newest first (run ids sort by time)."""
+    paths = [path.parent for path in runs.glob("*/" * depth + "run.json")]
+    return [RunFolder(path) for path in sorted(paths, key=lambda path: path.name, reverse=True)]
+
+
+def readable(folders: list[RunFolder]) -> Iterator[tuple[RunFolder, RunRecord]]:
+    """The folders whose record can be read; a broken one never hides the others."""
+    for folder in folders:
+        try:
+            yield folder, folder.current()
+        except RunError:
+            continue
+
+
+def broken(folders: list[RunFolder]) -> list[RunError]:
+    """What is wrong with the folders whose record can't be read."""
+    faults = []
+    for folder in folders:
+        try:
+            folder.record()
+        except RunError as error:
+            faults.append(error)
+    return faults
+
+
+def find_run(
+    runs: Path, reference: str, accept: Callable[[RunRecord], bool] = lambda _: True
+) -> RunFolder:
+    """The run with this id (or a beginning of it that fits one), or the newest accepted one.
+
+    Args:
+        runs: the ledger.
+        reference: a run id, the beginning of one, or `latest`.
+        accept: which runs `latest` may be; only completed ones are considered.
+
+    Raises:
+        RunError: none fits, several do, or the one named can't be read.
+    """
+    folders = run_folders(runs)
+    if reference == LATEST:
+        for folder, record in readable(folders):
+            if record.state is State.COMPLETED and accept(record):
+                return folder
+        raise RunError(
+            "no completed run fits 'latest' here",
+            hint="`kdgat runs list` shows what there is; train the missing one first",
+        )
+    fitting = [folder for folder in folders if folder.path.name.startswith(reference)]
+    exact = [folder for folder in fitting if folder.path.name == reference]
+    if reference and (len(fitting) == 1 or exact):
+        folder = (exact or fitting)[0]
+        folder.record()
+        return folder
+    if not fitting or not reference:
+        raise RunError(f"no run '{reference}'", hint="`kdgat runs list` shows every run id")
+    names = ", ".join(folder.path.name for folder in fitting[:3])
+    raise RunError(
+        f"'{reference}' fits {len(fitting)} runs ({names}{', ...' if len(fitting) > 3 else ''})",
+        hint="give more of the run id",
+    )

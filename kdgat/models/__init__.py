@@ -1,0 +1,1 @@
+"""Graph models: architecture alone; losses and loops live in `kdgat.training`."""

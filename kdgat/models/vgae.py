@@ -1,0 +1,86 @@
+"""VGAE: encodes each node of a window, decodes its features and the edges around it.
+
+Trained on benign windows only, so that what it rebuilds badly is odd. The decoder scores observed
+edges and a few sampled absent ones, never all pairs of nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor, nn
+from torch_geometric.utils import scatter
+
+from kdgat.configs.model import VgaeConfig
+from kdgat.data.batches import GraphBatch
+from kdgat.models.layers import AttentionBlock
+
+LOG_VARIANCE_LIMIT = 10.0
+"""Bound of log-variance and mean; beyond it half precision overflows."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The latent distribution of each node."""
+
+    mean: Float32[Tensor, "nodes latent"]
+    log_variance: Float32[Tensor, "nodes latent"]
+
+
+class VariationalGraphAutoencoder(nn.Module):
+    """Encoder and decoder of a window's graph (after Kipf and Welling 2016)."""
+
+    def __init__(self, config: VgaeConfig, node_features: int, edge_features: int) -> None:
+        super().__init__()
+        width = config.hidden * config.heads
+        self.block = AttentionBlock(node_features, config.hidden, config.heads, edge_features)
+        self.second = AttentionBlock(width, config.hidden, config.heads, edge_features)
+        self.dropout = nn.Dropout(config.dropout)
+        self.mean = nn.Linear(width, config.latent)
+        self.log_variance = nn.Linear(width, config.latent)
+        self.node_decoder = nn.Sequential(
+            nn.Linear(config.latent, config.decoder),
+            nn.ELU(),
+            nn.Linear(config.decoder, node_features),
+        )
+        self.edge_source = nn.Linear(config.latent, config.latent)
+        self.edge_target = nn.Linear(config.latent, config.latent)
+
+    def encode(self, batch: GraphBatch) -> Encoding:
+        """Mean and log-variance of each node's latent, clamped to +-10."""
+        h = self.dropout(self.block(batch.x, batch.edge_index, batch.edge_attr))
+        h = self.dropout(self.second(h, batch.edge_index, batch.edge_attr))
+        limit = LOG_VARIANCE_LIMIT
+        return Encoding(
+            self.mean(h).clamp(-limit, limit), self.log_variance(h).clamp(-limit, limit)
+        )
+
+    def decode_nodes(self, z: Float32[Tensor, "nodes latent"]) -> Float32[Tensor, "nodes features"]:
+        """Node features rebuilt from latents."""
+        return self.node_decoder(z)
+
+    def decode_edges(
+        self, z: Float32[Tensor, "nodes latent"], edge_index: Int64[Tensor, "2 edges"]
+    ) -> Float32[Tensor, "edges"]:
+        """Logit of there being an edge, for each pair of nodes asked about."""
+        source, target = self.edge_source(z)[edge_index[0]], self.edge_target(z)[edge_index[1]]
+        return (source * target).sum(dim=1) / source.shape[1] ** 0.5
+
+    def forward(self, batch: GraphBatch) -> Float32[Tensor, "graphs 3"]:
+        """What is odd about each window, from the latents' means: nothing is sampled.
+
+        The columns are the mean and the largest error of a node's features, and the mean surprise
+        of an observed edge.
+        """
+        z = self.encode(batch).mean
+        error = (self.decode_nodes(z) - batch.x).square().mean(dim=1)
+        surprise = nn.functional.softplus(-self.decode_edges(z, batch.edge_index))
+        graphs = batch.num_graphs
+        columns = (
+            scatter(error, batch.graph, dim_size=graphs, reduce="mean"),
+            scatter(error, batch.graph, dim_size=graphs, reduce="max"),
+            scatter(surprise, batch.edge_graph, dim_size=graphs, reduce="mean"),
+        )
+        return torch.stack(columns, dim=1)

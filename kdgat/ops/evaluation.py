@@ -1,0 +1,155 @@
+"""The operation that judges a trained run on the official test folders."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kdgat.configs.run import json_digest
+from kdgat.errors import DataError, RunError
+from kdgat.ledger.environment import capture_environment
+from kdgat.ledger.folder import RunFolder
+from kdgat.ledger.record import RunRecord, new_run_id, utc_now
+from kdgat.ledger.scan import find_run, readable, run_folders
+from kdgat.ledger.states import State
+from kdgat.progress import Progress, quiet
+from kdgat.stages.evaluate import EVALUATION_VERSION
+from kdgat.stages.evaluate import evaluate as evaluate_stage
+from kdgat.stages.prepare import prepare
+from kdgat.training.checkpoint import BEST, load_best
+from kdgat.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """Figures of one trained run on every test scenario."""
+
+    run_id: str
+    subject: str
+    name: str
+    provenance: str
+    protocol: Literal["zero_shot"]
+    split: Literal["test"]
+    outcome: Literal["evaluated", "already done"]
+    folder: str
+    threshold: float
+    parameters: int
+    checkpoint_bytes: int
+    latency_ms: float
+    """Median time to score one window alone, in milliseconds, features already made."""
+    scenarios: list[dict[str, Any]]
+    """For each scenario, and each attack type in it, the figures of `WindowMetrics`."""
+
+
+def evaluate(
+    ws: Workspace, run: str = "latest", *, again: bool = False, progress: Progress = quiet
+) -> EvaluationSummary:
+    """Judge a trained run on its dataset's test folders; done once for each run and content.
+
+    Args:
+        ws: the workspace.
+        run: id of a training run, the beginning of one, or `latest`.
+        again: judge anew even if it is done.
+        progress: told of every scenario.
+
+    Raises:
+        RunError: there is no such run, it is not completed, or it is no training run.
+        DataError: the dataset is gone, has no test folder, or changed since the training.
+        CheckpointError: the run's best checkpoint is damaged.
+    """
+    subject = find_run(ws.runs, run, lambda record: record.subject is None)
+    trained = subject.current()
+    _need_trained(trained)
+    if not again and (done := _earlier(ws, trained)) is not None:
+        return _summary(ws, done, "already done")
+    model = load_best(subject.checkpoints / BEST)
+    prepared = prepare(ws.dataset(trained.dataset), model.config.data, progress)
+    if prepared.dataset_hash != trained.dataset_hash:
+        raise DataError(
+            f"dataset '{trained.dataset}' changed since run '{trained.run_id}' was trained",
+            hint="ingest the captures it was trained on, or train again on these",
+        )
+    folder = RunFolder.create(ws.runs, _record(trained), subject.config())
+    with folder.working(capture_environment(ws.root)):
+        report = evaluate_stage(
+            folder,
+            model,
+            subject.checkpoints / BEST,
+            ws.dataset(trained.dataset),
+            prepared,
+            progress,
+        )
+        headline = {
+            f"{result.scenario}/{name}": getattr(result.metrics, name)
+            for result in report.scenarios
+            if result.attack_type == "all"
+            for name in ("f1", "auroc", "precision", "recall", "false_alarms_per_hour")
+        }
+        folder.update(metrics=headline)
+    return _summary(ws, folder, "evaluated")
+
+
+def _need_trained(record: RunRecord) -> None:
+    if record.subject is not None:
+        raise RunError(
+            f"run '{record.run_id}' is itself an evaluation, of '{record.subject}'",
+            hint=f"`kdgat runs show {record.run_id}` prints it",
+        )
+    if record.state is not State.COMPLETED:
+        raise RunError(
+            f"run '{record.run_id}' is {record.state.value}, not completed",
+            hint="train it to its end first; the same overrides resume it",
+        )
+
+
+def _record(trained: RunRecord) -> RunRecord:
+    return RunRecord(
+        run_id=new_run_id(),
+        stage="evaluation",
+        stage_version=EVALUATION_VERSION,
+        dataset=trained.dataset,
+        provenance=trained.provenance,
+        model=trained.model,
+        size=trained.size,
+        digest=json_digest(["evaluation", trained.run_id]),
+        dataset_hash=trained.dataset_hash,
+        seed=trained.seed,
+        created_at=utc_now(),
+        teacher=trained.teacher,
+        subject=trained.run_id,
+    )
+
+
+def _earlier(ws: Workspace, trained: RunRecord) -> RunFolder | None:
+    """A whole evaluation of the same run by this version."""
+    for folder, record in readable(run_folders(ws.runs / trained.dataset, depth=2)):
+        same = record.subject == trained.run_id and record.stage_version == EVALUATION_VERSION
+        if same and record.state is State.COMPLETED and record.stage == "evaluation":
+            return folder
+    return None
+
+
+def _summary(
+    ws: Workspace, folder: RunFolder, outcome: Literal["evaluated", "already done"]
+) -> EvaluationSummary:
+    record = folder.record()
+    path = folder.artifacts / "evaluation.json"
+    try:
+        report = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"'{path}' can't be read: {error}",
+            hint=f"`kdgat evaluate {record.subject} --again` writes a new one",
+        ) from error
+    return EvaluationSummary(
+        run_id=record.run_id,
+        subject=record.subject or "",
+        name=record.name,
+        provenance=record.provenance,
+        protocol="zero_shot",
+        split="test",
+        outcome=outcome,
+        folder=ws.show(folder.path),
+        **report,
+    )

@@ -1,0 +1,227 @@
+"""Operations that train: a run, a sweep, and a run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kdgat.configs.compose import sweep, validated
+from kdgat.configs.run import RunConfig
+from kdgat.errors import RunError
+from kdgat.ledger.environment import capture_environment
+from kdgat.ledger.folder import RunFolder
+from kdgat.ledger.record import RunRecord, new_run_id, utc_now
+from kdgat.ledger.scan import LATEST, find_run, readable, run_folders
+from kdgat.ledger.states import RESUMABLE, State
+from kdgat.ops.config import compose_config
+from kdgat.progress import Progress, quiet
+from kdgat.stages.prepare import Prepared, prepare
+from kdgat.stages.table import Stage, stage_of
+from kdgat.stages.train import train as train_stage
+from kdgat.training.checkpoint import BEST, damage
+from kdgat.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a training run ended."""
+
+    run_id: str
+    name: str
+    folder: str
+    outcome: Literal["trained", "resumed", "already done"]
+    digest: str
+    teacher: str | None
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class ReplaySummary:
+    """A run done again: its figures beside the original's."""
+
+    original: str
+    again: TrainingSummary
+    identical: bool
+    """Whether best epoch and its loss are the same to the last bit."""
+    original_metrics: dict[str, float | None]
+
+
+def train(
+    ws: Workspace,
+    *,
+    overrides: Sequence[str] = (),
+    fresh: bool = False,
+    progress: Progress = quiet,
+) -> TrainingSummary:
+    """Train one model; an experiment that is done is not done again, a broken-off one goes on.
+
+    Args:
+        ws: the workspace.
+        overrides: Hydra overrides, such as `dataset=hcrl_sa model=gat size=small`.
+        fresh: train anew even if the same experiment is done or broken off.
+        progress: told of every batch.
+
+    Raises:
+        ConfigError: an override is wrong, or no stage trains that model.
+        DataError: the dataset is not ingested.
+        RunError: the teacher can't be found, or the same experiment is running now.
+    """
+    return train_config(ws, compose_config(ws, overrides), fresh=fresh, progress=progress)
+
+
+def train_sweep(
+    ws: Workspace,
+    *,
+    overrides: Sequence[str],
+    fresh: bool = False,
+    progress: Progress = quiet,
+) -> tuple[TrainingSummary, ...]:
+    """Train every combination of the overrides' values, one after the other.
+
+    All configs are checked before the first is trained.
+    """
+    configs = [compose_config(ws, combination) for combination in sweep(overrides)]
+    return tuple(train_config(ws, config, fresh=fresh, progress=progress) for config in configs)
+
+
+def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySummary:
+    """Train a run again from its own folder's config, as a new run.
+
+    Raises:
+        RunError: there is no such run, or it is no training run.
+    """
+    folder = find_run(ws.runs, run, lambda record: record.subject is None)
+    record = folder.record()
+    if record.subject is not None:
+        raise RunError(
+            f"run '{record.run_id}' is an evaluation of '{record.subject}'",
+            hint=f"`kdgat evaluate {record.subject} --again` repeats it",
+        )
+    config = validated(folder.config(), f"'{folder.path / 'config.json'}'")
+    again = train_config(ws, config, fresh=True, progress=progress)
+    deciding = ("best_epoch", "best_val_task_loss")
+    same = all(again.metrics.get(name) == record.metrics.get(name) for name in deciding)
+    return ReplaySummary(record.run_id, again, same, record.metrics)
+
+
+def train_config(
+    ws: Workspace, config: RunConfig, *, fresh: bool = False, progress: Progress = quiet
+) -> TrainingSummary:
+    """Train a composed config; see `train`."""
+    stage = stage_of(config.model)
+    config, teacher = resolve_teacher(ws, config)
+    prepared = prepare(ws.dataset(config.dataset.name), config.data, progress)
+    folder = None if fresh else _earlier(ws, config, stage, prepared)
+    outcome: Literal["trained", "resumed"] = "trained"
+    if folder is not None:
+        record = folder.current()
+        if record.state is State.COMPLETED:
+            return _summary(ws, folder, "already done")
+        _refuse_running(record)
+        outcome = "resumed"
+    else:
+        record = _new_record(config, stage, prepared)
+        folder = RunFolder.create(ws.runs, record, config.model_dump(mode="json"))
+    with folder.working(capture_environment(ws.root)):
+        metrics = train_stage(folder, config, stage, prepared, teacher, progress)
+        folder.update(metrics=metrics)
+    return _summary(ws, folder, outcome)
+
+
+def resolve_teacher(ws: Workspace, config: RunConfig) -> tuple[RunConfig, RunFolder | None]:
+    """The config with its teacher as a run id, and the teacher's folder.
+
+    Raises:
+        RunError: the teacher does not exist, has not completed, or is of another dataset or kind.
+    """
+    wanted = config.distillation.teacher
+    if wanted is None:
+        return config, None
+    dataset, kind = config.dataset.name, config.model.kind
+
+    def fits(record: RunRecord) -> bool:
+        same = record.dataset == dataset and record.model == kind
+        return same and record.size == "large" and record.subject is None
+
+    try:
+        folder = find_run(ws.runs, wanted, fits)
+    except RunError as error:
+        if wanted != LATEST:
+            raise
+        raise RunError(
+            f"no completed large {kind} on '{dataset}' to be the teacher",
+            hint=f"train it first: kdgat train dataset={dataset} model={kind} size=large",
+        ) from error
+    record = folder.current()
+    if (record.dataset, record.model) != (dataset, kind) or record.subject is not None:
+        raise RunError(
+            f"teacher '{record.run_id}' is {record.name} ({record.stage}), the student "
+            f"{dataset}-{kind}-{config.size}",
+            hint="choose a teacher of the same dataset and model (`kdgat runs list`)",
+        )
+    if record.state is not State.COMPLETED:
+        raise RunError(
+            f"teacher '{record.run_id}' is {record.state.value}, not completed",
+            hint="train it to its end first; the same overrides resume it",
+        )
+    distillation = config.distillation.model_copy(update={"teacher": record.run_id})
+    return config.model_copy(update={"distillation": distillation}), folder
+
+
+def _earlier(
+    ws: Workspace, config: RunConfig, stage: Stage, prepared: Prepared
+) -> RunFolder | None:
+    """The newest run of this very experiment that is done, running or can go on."""
+    identity = (config.digest(), prepared.dataset_hash, stage.name, stage.version)
+    fitting = [
+        (folder, record)
+        for folder, record in readable(run_folders(ws.runs / config.dataset.name, depth=2))
+        if (record.digest, record.dataset_hash, record.stage, record.stage_version) == identity
+    ]
+    for folder, record in fitting:
+        if record.state is State.COMPLETED and damage(folder.checkpoints / BEST) is None:
+            return folder
+    live = {State.RUNNING} | RESUMABLE
+    return next((folder for folder, record in fitting if record.state in live), None)
+
+
+def _refuse_running(record: RunRecord) -> None:
+    if record.state is State.RUNNING:
+        raise RunError(
+            f"run '{record.run_id}' of this very experiment is running on {record.host} "
+            f"(process {record.pid})",
+            hint="wait for it, stop it, or train anew beside it with --fresh",
+        )
+
+
+def _new_record(config: RunConfig, stage: Stage, prepared: Prepared) -> RunRecord:
+    return RunRecord(
+        run_id=new_run_id(),
+        stage=stage.name,
+        stage_version=stage.version,
+        dataset=config.dataset.name,
+        provenance=config.dataset.provenance,
+        model=config.model.kind,
+        size=config.size,
+        digest=config.digest(),
+        dataset_hash=prepared.dataset_hash,
+        seed=config.seed,
+        created_at=utc_now(),
+        teacher=config.distillation.teacher,
+    )
+
+
+def _summary(
+    ws: Workspace, folder: RunFolder, outcome: Literal["trained", "resumed", "already done"]
+) -> TrainingSummary:
+    record = folder.record()
+    return TrainingSummary(
+        run_id=record.run_id,
+        name=record.name,
+        folder=ws.show(folder.path),
+        outcome=outcome,
+        digest=record.digest,
+        teacher=record.teacher,
+        metrics=record.metrics,
+    )

@@ -1,0 +1,1 @@
+"""What a run goes through, one module a stage: from raw captures to scores."""

@@ -1,0 +1,43 @@
+"""STAGES: the steps of the pipeline that write a run, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdgat.configs.model import Kind, ModelConfig
+from kdgat.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training step: which model it trains, and on which windows."""
+
+    name: str
+    kind: Kind
+    version: int
+    """Goes up when the same config gives another model; earlier runs then no longer count."""
+    benign_only: bool
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("autoencoder", "vgae", version=1, benign_only=True),
+        Stage("classifier", "gat", version=1, benign_only=False),
+    )
+}
+
+
+def stage_of(config: ModelConfig) -> Stage:
+    """The stage that trains a kind of model.
+
+    Raises:
+        ConfigError: no stage of this version does.
+    """
+    for stage in STAGES.values():
+        if stage.kind == config.kind:
+            return stage
+    kinds = ", ".join(stage.kind for stage in STAGES.values())
+    raise ConfigError(
+        f"model '{config.kind}' can't be trained by this version", hint=f"choose one of: {kinds}"
+    )

@@ -1,0 +1,132 @@
+"""One training run in its folder: autoencoder or classifier, with or without a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kdgat.configs.run import RunConfig
+from kdgat.data.batches import subset
+from kdgat.data.store import GraphStore
+from kdgat.errors import CheckpointError, DataError
+from kdgat.ledger.folder import RunFolder
+from kdgat.models.table import build_model, parameter_count
+from kdgat.progress import Progress, quiet
+from kdgat.stages.prepare import Prepared
+from kdgat.stages.table import Stage
+from kdgat.training.calibration import calibrate
+from kdgat.training.checkpoint import BEST, epoch_of, load_best, newest_valid, save_best
+from kdgat.training.fit import fit
+from kdgat.training.scoring import score_parts
+from kdgat.training.tasks import Objective, task_of
+
+
+def train(
+    run: RunFolder,
+    config: RunConfig,
+    stage: Stage,
+    prepared: Prepared,
+    teacher: RunFolder | None = None,
+    progress: Progress = quiet,
+) -> dict[str, float | None]:
+    """Train the run's model to its best epoch, from its newest checkpoint if it has one.
+
+    Args:
+        run: folder of this run, already marked as running.
+        config: its config, every reference resolved.
+        stage: which windows it trains on.
+        prepared: the dataset's graphs.
+        teacher: run of the teacher, for a distilled student.
+        progress: told of every batch.
+
+    Returns:
+        The run's summary figures.
+
+    Raises:
+        DataError: there is no window to train or to validate on.
+        CheckpointError: the teacher's checkpoint is damaged or of another kind.
+    """
+    stores = (prepared.train(), prepared.validation())
+    if stage.benign_only:
+        stores = (_benign(stores[0]), _benign(stores[1]))
+    _need_windows(stores, config)
+    features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, *features)
+    master = None if teacher is None else _teacher(teacher, config, features)
+    objective = Objective(task_of(config.model), config.distillation, master)
+    resume = _resume_point(run)
+    result = fit(
+        model, objective, stores, config, run.checkpoints, resume, run.log_metrics, progress
+    )
+    _calibrate_best(run, config, features, prepared)
+    best = run.checkpoints / BEST
+    run.keep_artifact(best)
+    return {
+        "best_epoch": result.best_epoch,
+        "best_val_task_loss": result.best_loss,
+        "epochs": result.epochs,
+        "parameters": parameter_count(model),
+        "teacher_parameters": None if master is None else parameter_count(master),
+        "checkpoint_bytes": best.stat().st_size,
+    }
+
+
+def _benign(store: GraphStore) -> GraphStore:
+    return subset(store, torch.nonzero(store.y == 0).squeeze(1))
+
+
+def _need_windows(stores: tuple[GraphStore, GraphStore], config: RunConfig) -> None:
+    for what, store in zip(("training", "validation"), stores, strict=True):
+        if len(store) == 0:
+            raise DataError(
+                f"dataset '{config.dataset.name}' has no {what} window for {config.model.kind}",
+                hint="ingest longer captures, or lower data.window_messages",
+            )
+
+
+def _teacher(run: RunFolder, config: RunConfig, features: tuple[int, int]) -> nn.Module:
+    """The teacher's best weights, if it is the same kind of model on the same features."""
+    path = run.checkpoints / BEST
+    trained = load_best(path)
+    theirs, ours = trained.config, config
+    if theirs.model.kind != ours.model.kind:
+        raise CheckpointError(
+            f"teacher '{run.path.name}' is a {theirs.model.kind}, the student a {ours.model.kind}",
+            hint="choose a teacher of the student's kind (`kdgat runs list`)",
+        )
+    if theirs.data != ours.data or trained.features != features:
+        raise CheckpointError(
+            f"teacher '{run.path.name}' was trained on other windows or features than the "
+            "student's data config asks for",
+            hint="give the student the teacher's data.* (`kdgat config diff`), or train a teacher "
+            "with the student's",
+        )
+    return trained.model.requires_grad_(False)
+
+
+def _resume_point(run: RunFolder) -> Path | None:
+    """The checkpoint to go on from; figures of epochs after it are forgotten."""
+    resume, damaged = newest_valid(run.checkpoints)
+    for path in damaged:
+        run.event("checkpoint_damaged", file=path.name)
+        path.unlink()
+    first_epoch = 0 if resume is None else epoch_of(resume) + 1
+    if first_epoch:
+        run.event("resumed", epoch=first_epoch)
+    run.forget_metrics_from(first_epoch)
+    return resume
+
+
+def _calibrate_best(
+    run: RunFolder, config: RunConfig, features: tuple[int, int], prepared: Prepared
+) -> None:
+    """Write into the best checkpoint how its scores become decisions."""
+    path = run.checkpoints / BEST
+    trained = load_best(path)
+    benign = _benign(prepared.validation())
+    parts = score_parts(trained.model, config.model, benign, config.training.batch_graphs)
+    calibration = calibrate(config.model, parts)
+    save_best(path, trained.model, config, features, trained.epoch, calibration)

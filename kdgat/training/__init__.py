@@ -1,0 +1,1 @@
+"""Losses, distillation, the Lightning module, checkpoints, scoring and metrics."""

@@ -1,0 +1,123 @@
+"""Checkpoints: written aside and renamed, checked before they are believed.
+
+checkpoints/epoch-0007.ckpt   everything a resumed run needs; the newest two are kept
+checkpoints/best.ckpt         the best epoch's weights with what is needed to use them
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kdgat.configs.compose import validated
+from kdgat.configs.run import RunConfig
+from kdgat.errors import CheckpointError, ConfigError
+from kdgat.ledger.files import atomic_path
+from kdgat.models.table import build_model
+from kdgat.training.calibration import Calibration
+
+BEST = "best.ckpt"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model ready to score windows, and what it was trained as."""
+
+    model: nn.Module
+    config: RunConfig
+    features: tuple[int, int]
+    """Node and edge features it takes."""
+    epoch: int
+    calibration: Calibration | None
+    """How its scores become decisions; None until training ended."""
+
+
+def save_best(
+    path: Path,
+    model: nn.Module,
+    config: RunConfig,
+    features: tuple[int, int],
+    epoch: int,
+    calibration: Calibration | None = None,
+) -> None:
+    """Write the best epoch's weights; `features` counts node and edge features."""
+    content = {
+        "format": _FORMAT,
+        "config": config.model_dump(mode="json"),
+        "features": features,
+        "epoch": epoch,
+        "calibration": None if calibration is None else asdict(calibration),
+        "state": model.state_dict(),
+    }
+    with atomic_path(path) as aside:
+        torch.save(content, aside)
+
+
+def load_best(path: Path) -> TrainedModel:
+    """Read a `best.ckpt`, on the CPU, in evaluation mode.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or doesn't fit this version's models.
+    """
+    hint = "evaluate another run (`kdgat runs list`), or train this one again"
+    fault = damage(path)
+    if fault:
+        raise CheckpointError(f"checkpoint '{path}' {fault}", hint=hint)
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != _FORMAT:
+            raise ValueError(f"format {content['format']} where {_FORMAT} is expected")
+        config = validated(content["config"], f"the config in '{path}'")
+        model = build_model(config.model, *content["features"])
+        model.load_state_dict(content["state"])
+        saved = content["calibration"]
+        calibration = None if saved is None else Calibration(**saved)
+        features = (int(content["features"][0]), int(content["features"][1]))
+        return TrainedModel(model.eval(), config, features, content["epoch"], calibration)
+    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"checkpoint '{path}' does not fit: {reason}", hint=hint) from error
+
+
+def epoch_path(folder: Path, epoch: int) -> Path:
+    """Where the checkpoint after an epoch lies."""
+    return folder / f"epoch-{epoch:04d}.ckpt"
+
+
+def epoch_of(path: Path) -> int:
+    """The epoch after which a resume checkpoint was written."""
+    return int(path.stem.removeprefix("epoch-"))
+
+
+def newest_valid(folder: Path) -> tuple[Path | None, list[Path]]:
+    """The newest whole resume checkpoint, and the damaged ones newer than it."""
+    damaged: list[Path] = []
+    for path in sorted(folder.glob("epoch-*.ckpt"), reverse=True):
+        if damage(path) is None:
+            return path, damaged
+        damaged.append(path)
+    return None, damaged
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Remove all but the newest resume checkpoints."""
+    for path in sorted(folder.glob("epoch-*.ckpt"))[:-count]:
+        path.unlink(missing_ok=True)
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint file, by the checksums torch writes into it; or None."""
+    if not path.is_file():
+        return "is missing"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError) as error:
+        return f"is damaged: {error}"
+    return None if broken is None else f"is damaged: {broken} fails its checksum"

@@ -1,0 +1,221 @@
+"""Training to the best epoch: stops when nothing improves, resumes to the same numbers."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+
+from kdgat.configs.run import RunConfig
+from kdgat.data.store import GraphStore
+from kdgat.errors import RunError
+from kdgat.ledger.files import atomic_path
+from kdgat.progress import Progress, quiet
+from kdgat.training.checkpoint import BEST, epoch_path, keep_newest, save_best
+from kdgat.training.module import TrainingModule
+from kdgat.training.tasks import Objective
+
+MONITOR = "val_task_loss"
+"""Figure by which the best epoch is chosen; smaller is better."""
+
+EpochListener = Callable[[int, dict[str, float | None]], None]
+_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+_KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How training ended."""
+
+    best_epoch: int
+    best_loss: float
+    epochs: int
+    """Epochs trained, earlier attempts counted in."""
+
+
+class Selection(Callback):
+    """Keeps the best epoch and a resume checkpoint, and says when to stop."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        checkpoints: Path,
+        features: tuple[int, int],
+        listen: EpochListener,
+    ) -> None:
+        self.config = config
+        self.checkpoints = checkpoints
+        self.features = features
+        self.listen = listen
+        self.best_loss = float("inf")
+        self.best_epoch = -1
+        self.epochs = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know."""
+        return {"loss": self.best_loss, "epoch": self.best_epoch, "epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from an earlier attempt."""
+        self.best_loss, self.best_epoch = state_dict["loss"], state_dict["epoch"]
+        self.epochs = state_dict["epochs"]
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing improved for as long as patience allows, or all epochs are done."""
+        waited = self.epochs - 1 - self.best_epoch
+        training = self.config.training
+        return waited >= training.patience_epochs or self.epochs >= training.max_epochs
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note the epoch, keep it if it is the best, and write the checkpoint to resume from."""
+        epoch = trainer.current_epoch
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self._refuse_nan(epoch, metrics)
+        metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self.epochs = epoch + 1
+        if metrics[MONITOR] < self.best_loss:
+            self.best_loss, self.best_epoch = metrics[MONITOR], epoch
+            model = pl_module.get_submodule("model")
+            save_best(self.checkpoints / BEST, model, self.config, self.features, epoch)
+        self.listen(epoch, dict(metrics))
+        path = epoch_path(self.checkpoints, epoch)
+        with atomic_path(path) as aside:
+            trainer.save_checkpoint(aside)
+        keep_newest(self.checkpoints, _KEPT_CHECKPOINTS)
+        trainer.should_stop = self.exhausted
+
+    def _refuse_nan(self, epoch: int, metrics: dict[str, float]) -> None:
+        wrong = [name for name, value in metrics.items() if not abs(value) < float("inf")]
+        if wrong:
+            raise RunError(
+                f"training diverged in epoch {epoch}: {wrong[0]} is {metrics[wrong[0]]}",
+                hint="lower training.learning_rate or training.gradient_clip_norm",
+            )
+
+
+class Ticker(Callback):
+    """Tells a listener how far the epochs are."""
+
+    def __init__(self, progress: Progress, what: str) -> None:
+        self.progress = progress
+        self.what = what
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        """One batch more is done."""
+        batches = int(trainer.num_training_batches)
+        done = trainer.current_epoch * batches + batch_idx + 1
+        loss = trainer.callback_metrics.get(MONITOR)
+        told = "" if loss is None else f", validation loss {float(loss):.4g}"
+        what = f"{self.what}: epoch {trainer.current_epoch + 1}{told}"
+        self.progress(what, done, batches * (trainer.max_epochs or 1))
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    stores: tuple[GraphStore, GraphStore],
+    config: RunConfig,
+    checkpoints: Path,
+    resume: Path | None,
+    listen: EpochListener,
+    progress: Progress = quiet,
+) -> FitResult:
+    """Train `model` on the first store, choosing the best epoch by the second.
+
+    The weights of the best epoch end up in `checkpoints/best.ckpt`.
+
+    Args:
+        model: fresh weights; a checkpoint replaces them.
+        objective: loss to minimise.
+        stores: training and validation graphs, with labels.
+        config: the run's config.
+        checkpoints: folder of this run's checkpoints.
+        resume: checkpoint to go on from.
+        listen: called with each epoch's number and figures, before its checkpoint is written.
+        progress: told of every batch.
+
+    Raises:
+        RunError: the loss is no longer a number.
+        StorageError: a checkpoint can't be written.
+    """
+    features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
+    selection = Selection(config, checkpoints, features, listen)
+    if resume is not None:
+        state = torch.load(resume, map_location="cpu", weights_only=True)
+        selection.load_state_dict(state["callbacks"][selection.state_key])
+    if not selection.exhausted:
+        module = TrainingModule(model, objective, stores, config.training, config.seed)
+        what = f"{config.model.kind} {config.size}"
+        trainer = _trainer(config, [Ticker(progress, what), selection], checkpoints)
+        with _quiet_lightning():
+            _run(trainer, module, resume)
+    total = config.training.max_epochs
+    progress(f"{config.model.kind} {config.size}: trained", total, total)
+    return FitResult(selection.best_epoch, selection.best_loss, selection.epochs)
+
+
+def _trainer(config: RunConfig, callbacks: list[Callback], folder: Path) -> L.Trainer:
+    """A Lightning trainer that writes nothing of its own."""
+    training, resources = config.training, config.resources
+    if resources.threads:
+        torch.set_num_threads(resources.threads)
+    with _quiet_lightning():
+        return L.Trainer(
+            accelerator=resources.accelerator,
+            devices=resources.devices,
+            precision=_PRECISION[training.precision],  # pyright: ignore[reportArgumentType]
+            max_epochs=training.max_epochs,
+            gradient_clip_val=training.gradient_clip_norm,
+            callbacks=callbacks,
+            default_root_dir=folder,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+
+
+def _run(trainer: L.Trainer, module: TrainingModule, resume: Path | None) -> None:
+    """Fit; Lightning turns an interrupt into an exit and goes deaf to more, which is undone."""
+    listener = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, ckpt_path=resume, weights_only=True)
+    except SystemExit as error:
+        signal.signal(signal.SIGINT, listener)
+        raise KeyboardInterrupt from error
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's notes on devices and on loaders it did not make."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*num_workers.*")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

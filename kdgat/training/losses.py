@@ -1,0 +1,75 @@
+"""Losses on plain tensors: soft labels, divergence from the prior, edges against absent ones."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from kdgat.data.batches import GraphBatch
+from kdgat.models.vgae import Encoding, VariationalGraphAutoencoder
+
+
+def soft_label_loss(
+    student: Float32[Tensor, "graphs classes"],
+    teacher: Float32[Tensor, "graphs classes"],
+    temperature: float,
+) -> Float32[Tensor, ""]:
+    """T^2 * KL(teacher || student) over the class axis, averaged over graphs.
+
+    Both answers are softened by the temperature T; T^2 keeps the gradient's size the same for any
+    T (Hinton, Vinyals and Dean 2015).
+    """
+    soft_student = functional.log_softmax(student / temperature, dim=1)
+    soft_teacher = functional.log_softmax(teacher / temperature, dim=1)
+    divergence = functional.kl_div(
+        soft_student, soft_teacher, reduction="batchmean", log_target=True
+    )
+    return temperature**2 * divergence
+
+
+def sample(encoding: Encoding) -> Float32[Tensor, "nodes latent"]:
+    """A latent drawn from each node's distribution."""
+    noise = torch.randn_like(encoding.mean)
+    return encoding.mean + noise * (0.5 * encoding.log_variance).exp()
+
+
+def kl_divergence(encoding: Encoding) -> Float32[Tensor, ""]:
+    """Divergence of the latents from a standard normal, in nats a latent, averaged over nodes."""
+    mean, log_variance = encoding.mean, encoding.log_variance
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+
+
+def edge_loss(
+    vgae: VariationalGraphAutoencoder,
+    z: Float32[Tensor, "nodes latent"],
+    batch: GraphBatch,
+    negatives_per_edge: int,
+) -> Float32[Tensor, ""]:
+    """Binary cross entropy of observed edges against sampled absent ones."""
+    pairs, absent = absent_edges(batch, negatives_per_edge)
+    observed = functional.softplus(-vgae.decode_edges(z, batch.edge_index)).mean()
+    wrong = functional.softplus(vgae.decode_edges(z, pairs))
+    return observed + (wrong * absent).sum() / absent.sum().clamp(min=1)
+
+
+def absent_edges(
+    batch: GraphBatch, negatives_per_edge: int
+) -> tuple[Int64[Tensor, "2 pairs"], Float32[Tensor, "pairs"]]:
+    """Sampled pairs of nodes within a graph, and 1 for those that really are no edge.
+
+    Each edge keeps its source and gets targets drawn from its own graph, so the cost grows with
+    the edges and never with the square of the nodes.
+    """
+    size = torch.zeros(batch.num_graphs, dtype=torch.long, device=batch.x.device)
+    size = size.index_add(0, batch.graph, torch.ones_like(batch.graph))
+    first = size.cumsum(0) - size
+    source = batch.edge_index[0].repeat(negatives_per_edge)
+    graph = batch.edge_graph.repeat(negatives_per_edge)
+    draw = torch.rand(len(source), device=source.device)
+    target = first[graph] + (draw * size[graph]).long()
+    nodes = len(batch.x)
+    observed = batch.edge_index[0] * nodes + batch.edge_index[1]
+    absent = ~torch.isin(source * nodes + target, observed)
+    return torch.stack((source, target)), absent.float()

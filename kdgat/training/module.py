@@ -1,0 +1,78 @@
+"""The Lightning module: an objective, an optimiser, and randomness of each step's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from kdgat.configs.training import TrainingConfig
+from kdgat.data.batches import BatchLoader, GraphBatch
+from kdgat.data.store import GraphStore
+from kdgat.training.tasks import Objective
+
+
+class TrainingModule(L.LightningModule):
+    """Trains `model` on one store and validates it on another.
+
+    Every step seeds torch from (seed, epoch, step), so that a run resumed at an epoch draws the
+    dropout and the samples that it would have drawn without the interruption.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        stores: tuple[GraphStore, GraphStore],
+        config: TrainingConfig,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.stores = stores
+        self.config = config
+        self.seed = seed
+
+    def train_dataloader(self) -> BatchLoader:
+        """This epoch's batches; Lightning asks again each epoch."""
+        loader = BatchLoader(self.stores[0], self.config.batch_graphs, seed=self.seed)
+        loader.set_epoch(self.current_epoch)
+        return loader
+
+    def val_dataloader(self) -> BatchLoader:
+        """The validation windows, in order."""
+        return BatchLoader(self.stores[1], self.config.batch_graphs)
+
+    def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
+        """The loss of one batch."""
+        return self._step(batch, batch_idx, "train")["loss"]
+
+    def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
+        """The figures of one batch, averaged over the epoch by Lightning."""
+        self._step(batch, batch_idx, "val")
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, and a cosine down to nothing over all epochs."""
+        optimizer = AdamW(
+            self.model.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+        )
+        schedule = CosineAnnealingLR(optimizer, T_max=self.config.max_epochs)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule}}
+
+    def _step(self, batch: GraphBatch, batch_idx: int, phase: str) -> dict[str, Tensor]:
+        torch.manual_seed((self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx)
+        terms = self.objective(self.model, batch)
+        self.log_dict(
+            {f"{phase}_{name}": value.detach() for name, value in terms.items()},
+            batch_size=batch.num_graphs,
+            on_step=False,
+            on_epoch=True,
+        )
+        return terms

@@ -1,0 +1,28 @@
+"""Score parts of every window of a store, in order, without looking at labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import nn
+
+from kdgat.configs.model import ModelConfig
+from kdgat.data.batches import BatchLoader
+from kdgat.data.store import GraphStore
+from kdgat.training.tasks import task_of
+
+
+def score_parts(
+    model: nn.Module, config: ModelConfig, store: GraphStore, batch_graphs: int
+) -> Float64[np.ndarray, "windows parts"]:
+    """The task's score of each window; the model is put into evaluation mode."""
+    task = task_of(config)
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        parts = [
+            task.score(model, batch.to(device)).double().cpu()
+            for batch in BatchLoader(store, batch_graphs)
+        ]
+    return torch.cat(parts).numpy()
