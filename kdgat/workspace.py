@@ -30,12 +30,13 @@ class Workspace:
         `[tool.kdgat]` table. The home is `KDGAT_HOME`, or `home` of that table, or `.kdgat`.
 
         Raises:
-            WorkspaceError: there is no such folder, or its `pyproject.toml` can't be read.
+            WorkspaceError: there is no such folder, its `pyproject.toml` can't be read, or
+                `~name` in one of them is nobody's.
         """
         env = os.environ if environ is None else environ
         here = (start or Path.cwd()).resolve()
         if env.get("KDGAT_ROOT"):
-            root = Path(env["KDGAT_ROOT"]).expanduser().resolve()
+            root = _expanded(env["KDGAT_ROOT"]).resolve()
             settings = _settings(root / "pyproject.toml")
             if settings is None:
                 raise WorkspaceError(
@@ -52,8 +53,8 @@ class Workspace:
                     f"no pyproject.toml with a [tool.kdgat] table in '{here}' or above",
                     hint="change into a kdgat checkout, or set KDGAT_ROOT to one",
                 )
-        home = Path(env.get("KDGAT_HOME") or settings.get("home", ".kdgat")).expanduser()
-        return cls(root=root, home=root / home)
+        home = env.get("KDGAT_HOME") or settings.get("home") or ".kdgat"
+        return cls(root=root, home=root / _expanded(home))
 
     @property
     def data(self) -> Path:
@@ -79,6 +80,17 @@ class Workspace:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
+def _expanded(text: str) -> Path:
+    """A folder whose `~` is spelt out."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise WorkspaceError(
+            f"'{text}' starts with the home folder of somebody unknown here",
+            hint="write the whole path",
+        ) from error
+
+
 def _settings(pyproject: Path) -> dict[str, str] | None:
     """The `[tool.kdgat]` table, or None when the file or the table is missing."""
     try:
@@ -88,13 +100,19 @@ def _settings(pyproject: Path) -> dict[str, str] | None:
     except (OSError, UnicodeDecodeError) as error:
         raise WorkspaceError(f"can't read '{pyproject}': {error}", hint="mend the file") from error
     try:
-        table = tomllib.loads(text).get("tool", {}).get("kdgat")
+        tool = tomllib.loads(text).get("tool", {})
     except tomllib.TOMLDecodeError as error:
         raise WorkspaceError(
             f"'{pyproject}' is not valid TOML: {error}", hint="mend that line"
         ) from error
+    table = tool.get("kdgat") if isinstance(tool, dict) else None
     if table is None:
         return None
+    if not isinstance(table, dict):
+        raise WorkspaceError(
+            f"'{pyproject}': tool.kdgat is {table!r}, not a table",
+            hint="write [tool.kdgat] on a line of its own",
+        )
     unknown = sorted(set(table) - {"home"})
     if unknown or not isinstance(table.get("home", ""), str):
         what = f"unknown setting '{unknown[0]}'" if unknown else f"home = {table['home']!r}"

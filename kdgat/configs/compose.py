@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
-from typing import Any
+from threading import Lock
+from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize
@@ -22,13 +23,16 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from kdgat.configs.dataset import DATASETS, DatasetConfig
+from kdgat.configs.dataset import DATASETS, DatasetConfig, SimulationConfig
 from kdgat.configs.experiments import experiments
-from kdgat.configs.model import KINDS, SIZES, model_preset
+from kdgat.configs.model import KINDS, SIZES, Kind, model_preset
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError, did_you_mean
 
 _SHOW = "`kdgat config show` lists every field"
+_HYDRA = Lock()
+"""Hydra composes in global state, so one thread at a time does."""
+_HYDRAS_OWN = ("hydra", "_dummy_empty_config_.yaml")
 
 
 def compose(
@@ -48,29 +52,39 @@ def compose(
     _check_keys(parsed, known)
     for override in parsed:
         if override.is_sweep_override():
-            raise ConfigError(
-                f"override '{override.input_line}' names several values, which makes a sweep",
-                hint="add -m to run one after the other, or give one value",
-            )
+            raise _unexpected_sweep(override.input_line or "")
     with _store(known):
         try:
             composed = hydra_compose("run", overrides=[o.input_line or "" for o in parsed])
             values = OmegaConf.to_container(composed, resolve=True)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_first_line(error), hint=_SHOW) from error
+            field = getattr(error, "full_key", None)
+            where = f"{field}: " if field else ""
+            raise ConfigError(f"the overrides: {where}{_first_line(error)}", hint=_SHOW) from error
     return validated(values, "the overrides")
 
 
 def sweep(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     """Every combination of a sweep's values, in Hydra's order, each as plain overrides.
 
-    `model.hidden=32,64 seed=range(3)` makes six.
+    `model.hidden=32,64 seed=range(3)` makes six. Several experiments, `experiment=a,b`, come one
+    after the other.
+
+    Raises:
+        ConfigError: an override can't be read, or names values that can't be counted.
     """
+    for place, text in enumerate(overrides):
+        key, _, names = text.partition("=")
+        if key == "experiment" and "," in names:
+            each = [
+                [*overrides[:place], f"experiment={name.strip()}", *overrides[place + 1 :]]
+                for name in names.split(",")
+            ]
+            return [combination for one in each for combination in sweep(one)]
     choices = []
     for override in _parse(_expand_experiment(overrides)):
         if override.is_sweep_override():
-            key = override.get_key_element()
-            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            choices.append(_choices(override))
         else:
             choices.append([override.input_line or ""])
     return list(product(*choices))
@@ -85,24 +99,38 @@ def validated(values: object, source: str) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"] if part not in KINDS)
-        if fault["type"] == "extra_forbidden":
-            hint = did_you_mean(place, field_docs(), otherwise=_SHOW)
-            raise ConfigError(f"{source}: unknown config field '{place}'", hint=hint) from error
-        message = fault["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
-        raise ConfigError(
-            f"{source}: {place} = {fault['input']!r}: {message}",
-            hint=f"`kdgat config show` says what {place} means and its default",
-        ) from error
+        raise _config_error(error, source, field_docs()) from error
 
 
-def field_docs() -> dict[str, str]:
-    """Every config field by its dotted name, with its one-line description."""
+def compose_simulation(overrides: Sequence[str] = ()) -> SimulationConfig:
+    """A simulation's config from overrides such as `seed=3 capture_s=60`.
+
+    Raises:
+        ConfigError: an override is misspelt, unknown or out of range.
+    """
+    known = _fields("", SimulationConfig)
+    values = {}
+    for override in _parse(overrides):
+        if override.key_or_group not in known or override.is_sweep_override():
+            raise ConfigError(
+                f"'{override.input_line}' sets no field of a simulation",
+                hint=did_you_mean(override.key_or_group, known),
+            )
+        values[override.key_or_group] = override.value()
+    try:
+        return SimulationConfig.model_validate(values)
+    except ValidationError as error:
+        raise _config_error(error, "the simulation", known) from error
+
+
+def field_docs(kind: Kind | None = None) -> dict[str, str]:
+    """Every config field by its dotted name, with its one-line description.
+
+    With a kind only that model's own fields are among them, otherwise those of every model.
+    """
     docs = _fields("", RunConfig)
-    for kind in KINDS:
-        docs |= _fields("model.", type(model_preset(kind, "large")))
+    for each in KINDS if kind is None else (kind,):
+        docs |= _fields("model.", type(model_preset(each, "large")))
     return docs
 
 
@@ -112,8 +140,8 @@ def origins(
     """Where each field's value comes from: an override, an experiment, a preset or a default."""
     config = compose(overrides, datasets)
     named = next((item for item in overrides if item.startswith("experiment=")), "")
-    given = {o.key_or_group: o.input_line for o in _parse(_expand_experiment(overrides))}
-    direct = {o.key_or_group for o in _parse(overrides)}
+    given = _given(_parse(_expand_experiment(overrides)))
+    direct = _given(_parse(overrides))
     found = {}
     for name in leaves(config.model_dump()):
         group = name.partition(".")[0]
@@ -124,8 +152,9 @@ def origins(
         elif group == "model":
             found[name] = f"preset {config.model.kind} {config.size}"
         else:
-            owner = getattr(config, group)
-            found[name] = f"default of {type(owner if '.' in name else config).__name__}"
+            own = "." in name and group != "dataset"
+            owner = getattr(config, group) if own else config
+            found[name] = f"default of {type(owner).__name__}"
     return found
 
 
@@ -143,10 +172,28 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _fields(prefix: str, kind: type[BaseModel]) -> dict[str, str]:
     docs: dict[str, str] = {}
     for name, field in kind.model_fields.items():
-        docs[prefix + name] = field.description or ""
+        docs[prefix + name] = " ".join((field.description or "").split())
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             docs |= _fields(f"{prefix}{name}.", field.annotation)
     return docs
+
+
+def _config_error(error: ValidationError, source: str, known: Mapping[str, str]) -> ConfigError:
+    """The first fault as one sentence that names `source`, the field and the value."""
+    fault = error.errors(include_url=False)[0]
+    at = list(fault["loc"])
+    kind = at.pop(1) if at[:1] == ["model"] and len(at) > 1 else None
+    place = ".".join(part for part in at if isinstance(part, str))
+    if kind in KINDS:
+        known = field_docs(kind)
+    if fault["type"] == "extra_forbidden":
+        hint = did_you_mean(place, known, otherwise=_SHOW)
+        return ConfigError(f"{source}: unknown config field '{place}'", hint=hint)
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    where = f"{place} = {fault['input']!r}: " if place else ""
+    doc = known.get(place)
+    return ConfigError(f"{source}: {where}{message}", hint=f"{place}: {doc}" if doc else _SHOW)
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
@@ -170,6 +217,8 @@ def _expand_experiment(overrides: Sequence[str]) -> list[str]:
         key, _, name = text.partition("=")
         if key != "experiment":
             rest.append(text)
+        elif "," in name:
+            raise _unexpected_sweep(text)
         elif name in experiments():
             named.extend(experiments()[name])
         else:
@@ -186,25 +235,37 @@ def _check_keys(parsed: Sequence[Override], datasets: Mapping[str, DatasetConfig
     """Name a misspelt key or group choice ourselves: Hydra's own text doesn't say what is near."""
     choices = {"dataset": list(datasets), "model": list(KINDS), "size": list(SIZES)}
     known = field_docs()
-    kind = next((o.value() for o in reversed(parsed) if o.key_or_group == "model"), "gat")
-    own = _fields("model.", type(model_preset(kind, "large"))) if kind in KINDS else known
+    kind = str(next((o.value() for o in reversed(parsed) if o.key_or_group == "model"), "gat"))
+    own = field_docs(cast(Kind, kind)) if kind in KINDS else known
     for override in parsed:
-        key, text = override.key_or_group, override.input_line
-        if key in choices and not override.is_sweep_override():
-            if override.value() not in choices[key]:
-                raise ConfigError(
-                    f"unknown {key} '{override.value()}' in override '{text}'",
-                    hint=did_you_mean(str(override.value()), choices[key]),
-                )
-        elif key not in known and key not in choices:
+        key, text = override.get_key_element().lstrip("+~"), override.input_line
+        if key in known and (override.is_add() or override.is_delete()):
             raise ConfigError(
-                f"unknown config field '{key}' in override '{text}'",
-                hint=did_you_mean(key, known, otherwise=_SHOW),
+                f"override '{text}' would add or remove a field, and '{key}' is always there",
+                hint=f"write {key}=VALUE to change it",
             )
-        elif key.startswith("model.") and key not in own:
+        if key == "model.kind" or key.startswith("dataset."):
+            group = key.partition(".")[0]
+            raise ConfigError(
+                f"override '{text}' sets a part of what {group}=NAME stands for",
+                hint=f"write {group}=NAME; NAME is one of: {', '.join(sorted(choices[group]))}",
+            )
+        one = key in choices and not override.is_sweep_override()
+        if one and override.value() not in choices[key]:
+            raise ConfigError(
+                f"unknown {key} '{override.value()}' in override '{text}'",
+                hint=did_you_mean(str(override.value()), choices[key]),
+            )
+        for name in () if key in choices else _names(override):
+            if name not in known:
+                raise ConfigError(
+                    f"unknown config field '{name}' in override '{text}'",
+                    hint=did_you_mean(name, known, otherwise=_SHOW),
+                )
+        if key.startswith("model.") and key not in own:
             raise ConfigError(
                 f"model '{kind}' has no field '{key.removeprefix('model.')}' (override '{text}')",
-                hint=f"its fields are {', '.join(own)}",
+                hint=f"its fields are {', '.join(name for name in own if 'model.' in name)}",
             )
 
 
@@ -224,14 +285,57 @@ def _store(datasets: Mapping[str, DatasetConfig]) -> Iterator[None]:
         numbers = model_preset(kind, size).model_dump(mode="json")
         store({"kind": kind}, group="model", name=kind)
         store(numbers, group="preset", name=f"{kind}_{size}", package="model")
-    saved = ConfigStore.instance().repo.copy()
+    with _HYDRA:
+        shared = ConfigStore.instance()
+        saved = shared.repo
+        # Hydra's own groups alone: nobody else's are seen, and none of theirs is changed.
+        shared.repo = {name: saved[name] for name in _HYDRAS_OWN if name in saved}
+        try:
+            store.add_to_hydra_store()
+            with initialize(version_base="1.3", config_path=None):
+                yield
+        finally:
+            shared.repo = saved
+
+
+def _choices(override: Override) -> list[str]:
+    """One sweep's values, each as a plain override."""
+    key, text = override.get_key_element(), override.input_line
     try:
-        store.add_to_hydra_store()
-        with initialize(version_base="1.3", config_path=None):
-            yield
-    finally:
-        ConfigStore.instance().repo = saved
+        values = list(override.sweep_string_iterator())
+    except HydraException as error:
+        raise ConfigError(
+            f"override '{text}' names values that can't be counted",
+            hint="write them out, or use range(...) or choice(...)",
+        ) from error
+    if not values:
+        raise ConfigError(f"override '{text}' names no value", hint="widen the range")
+    return [f"{key}={value}" for value in values]
+
+
+def _unexpected_sweep(text: str) -> ConfigError:
+    return ConfigError(
+        f"override '{text}' names several values, which makes a sweep",
+        hint="add -m to run one after the other, or give one value",
+    )
+
+
+def _given(parsed: Sequence[Override]) -> dict[str, str]:
+    """The fields and groups that overrides name, each with the last override that does."""
+    given: dict[str, str] = {}
+    for override in parsed:
+        given.update(dict.fromkeys(_names(override), override.input_line or ""))
+    return given
+
+
+def _names(override: Override) -> list[str]:
+    """The fields that an override sets: several for `training={max_epochs: 5, patience: 2}`."""
+    key, value = override.get_key_element().lstrip("+~"), override.value()
+    inner = leaves(value, f"{key}.") if isinstance(value, dict) else {}
+    return list(inner) or [key]
 
 
 def _first_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error).split("See https")[0]).strip()
+    """The parser's own words in one line, without its list of tokens and links."""
+    text = str(error).split("See https")[0].split("\n    full_key:")[0]
+    return re.sub(r"\s+", " ", text.split(" expecting {")[0]).strip()

@@ -17,7 +17,10 @@ class DataConfig(Config):
     window_messages: int = Field(default=100, ge=4, le=10_000)
     """Consecutive messages in one window; a window is one graph."""
     stride_messages: int = Field(default=100, ge=1, le=10_000)
-    """Messages from the start of one window to the start of the next."""
+    """Messages from the start of one test window to the start of the next."""
+    training_stride_messages: int = Field(default=25, ge=1, le=10_000)
+    """The same for training and validation; overlapping windows show an attack's first and last
+    messages at every place in a window."""
     features: tuple[FeatureGroup, ...] = ("bytes", "entropy", "rate", "timing")
     """Groups of node features; none of them says which arbitration id the node is."""
     id_encoding: Literal["none"] = "none"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+_NO_NUMBER = PydanticCustomError("truth_is_no_number", "input should be a number")
 
 
 class Config(BaseModel):
@@ -18,3 +23,17 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: object) -> object:
+        """Pydantic takes `true` for 1, which would hide a slip such as `model.hidden=true`."""
+        given = values if isinstance(values, Mapping) else {}
+        faults = [
+            InitErrorDetails(type=_NO_NUMBER, loc=(name,), input=given[name])
+            for name, field in cls.model_fields.items()
+            if field.annotation in (int, float) and isinstance(given.get(name), bool)
+        ]
+        if faults:
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        return values

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kdgat.configs.schema import Config
+
+
+def _digits_are_text(value: object) -> object:
+    """Overrides know no type, so `training.precision=32` arrives as a number."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if whole else value
 
 
 class TrainingConfig(Config):
     """Optimisation and stopping."""
 
-    max_epochs: int = Field(default=40, ge=1, le=10_000)
+    max_epochs: int = Field(default=12, ge=1, le=10_000)
     """Most epochs to train."""
-    patience_epochs: int = Field(default=12, ge=1, le=10_000)
+    patience_epochs: int = Field(default=6, ge=1, le=10_000)
     """Epochs without a better validation loss before training stops."""
     learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     """Peak step size of AdamW; it falls to nothing along a cosine over `max_epochs`."""
@@ -24,14 +30,14 @@ class TrainingConfig(Config):
     """Graphs in one optimisation step."""
     gradient_clip_norm: float = Field(default=1.0, gt=0.0, le=1e6)
     """Largest norm of the gradient in one step."""
-    precision: Literal["32", "bf16", "fp16"] = "32"
+    precision: Annotated[Literal["32", "bf16", "fp16"], BeforeValidator(_digits_are_text)] = "32"
     """Arithmetic of the forward and backward pass; weights stay in 32 bits."""
 
 
 class DistillationConfig(Config):
     """What a student takes from its teacher; no teacher means no distillation."""
 
-    teacher: str | None = None
+    teacher: Annotated[str | None, BeforeValidator(_digits_are_text)] = None
     """Run id of the teacher, or `latest` for the newest completed large run of the same kind."""
     alpha: float = Field(default=0.7, ge=0.0, le=1.0)
     """Share of the teacher's answer in the loss; the labels (or the data) have the rest."""

@@ -161,6 +161,8 @@ def load_manifest(folder: Path) -> DatasetManifest:
     """
     path = folder / "captures.json"
     hint = f"run `kdgat data ingest {folder.name} --raw DIR`"
+    if folder.name == "simulated":
+        hint = "run `kdgat data simulate`, then `kdgat data ingest simulated`"
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -6,9 +6,11 @@ Every reduction runs over messages sorted by node, so it is one `reduceat` a fea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt64
+from numpy.typing import NDArray
 
 from kdgat.configs.data import FeatureGroup
 
@@ -30,10 +32,19 @@ Bytes are in units of 255, fractions from 0 to 1, `_log` is log(1 + value).
 EDGE_FEATURE_NAMES: tuple[str, ...] = ("transitions_log", "interval_ms_log", "interval_min_ms_log")
 """Edge features, in their order."""
 
+_LOW_32 = np.uint64(0xFFFF_FFFF)
+_BYTE_AND_SQUARE = np.arange(256, dtype=np.uint64) ** 2 << np.uint64(32) | np.arange(
+    256, dtype=np.uint64
+)
+"""Each byte value in the low half of an integer, its square in the high half."""
+
 
 def feature_names(groups: Sequence[FeatureGroup]) -> tuple[str, ...]:
     """Names of the node features of some groups, in the order of `x`'s columns."""
     return tuple(name for group in groups for name in FEATURE_NAMES[group])
+
+
+_Number = TypeVar("_Number", np.float32, np.float64, np.uint64)
 
 
 class Segments:
@@ -43,11 +54,11 @@ class Segments:
         self.firsts = firsts
         self.sizes = np.diff(firsts, append=rows)
 
-    def total(self, values: Float32[np.ndarray, "rows"]) -> Float32[np.ndarray, "segments"]:
+    def total(self, values: NDArray[_Number]) -> NDArray[_Number]:
         """Sum of each segment."""
         return np.add.reduceat(values, self.firsts)
 
-    def least(self, values: Float32[np.ndarray, "rows"]) -> Float32[np.ndarray, "segments"]:
+    def least(self, values: NDArray[_Number]) -> NDArray[_Number]:
         """Smallest value of each segment."""
         return np.minimum.reduceat(values, self.firsts)
 
@@ -55,14 +66,18 @@ class Segments:
 def byte_features(
     nodes: Segments, payload: UInt64[np.ndarray, "messages"], dlc: UInt8[np.ndarray, "messages"]
 ) -> list[Float32[np.ndarray, "nodes"]]:
-    """Mean and standard deviation of each byte, and the mean length; missing bytes are zero."""
+    """Mean and standard deviation of each byte, and the mean length; missing bytes are zero.
+
+    A byte's sum and its sum of squares share one integer, so they are exact and take one pass:
+    10,000 squares of 255 stay below 2^32.
+    """
     means, deviations = [], []
     for column in payload_bytes(payload):
-        values = column.astype(np.float32)
-        mean = nodes.total(values) / nodes.sizes
-        square = nodes.total(values * values) / nodes.sizes
+        both = nodes.total(_BYTE_AND_SQUARE[column])
+        mean = (both & _LOW_32) / nodes.sizes
+        square = (both >> np.uint64(32)) / nodes.sizes
         means.append((mean / 255).astype(np.float32))
-        deviations.append(np.sqrt(np.maximum(square - mean * mean, 0)).astype(np.float32) / 255)
+        deviations.append((np.sqrt(np.maximum(square - mean * mean, 0)) / 255).astype(np.float32))
     length = nodes.total(dlc.astype(np.float32)) / nodes.sizes / 8
     return [*means, *deviations, length.astype(np.float32)]
 
@@ -100,7 +115,8 @@ def timing_features(
     duration_s: Float64[np.ndarray, "nodes"],
 ) -> list[Float32[np.ndarray, "nodes"]]:
     """Intervals between an id's messages; an id seen once has the window's length for interval."""
-    interval_ms = np.zeros(len(time_s), dtype=np.float32)
+    # Double precision: the variance is a small difference of large squares on a periodic bus.
+    interval_ms = np.zeros(len(time_s))
     interval_ms[1:] = np.maximum(np.diff(time_s), 0) * 1000
     interval_ms[nodes.firsts] = 0
     pairs = np.maximum(nodes.sizes - 1, 1)
@@ -134,18 +150,18 @@ def byte_entropy_bits(
 ) -> Float32[np.ndarray, "messages"]:
     """Shannon entropy of the byte values within each message, in bits (0 to 3).
 
-    A byte that occurs c times among d adds -log2(c / d) / d, so counting each byte's equals
-    among the message's d bytes gives the entropy without a histogram.
+    A byte that occurs c times among d adds -log2(c / d) / d, so counting each byte's equals among
+    the message's d bytes gives the entropy without a histogram. The logarithms' sum is that of the
+    counts' product, at most 8^8; a byte beyond the d counts once and changes nothing.
     """
     columns = payload_bytes(payload)
     equals = np.ones((8, len(payload)), dtype=np.uint8)
-    present = np.arange(8, dtype=np.uint8)[:, None] < dlc
-    for i in range(8):
-        for j in range(i + 1, 8):
-            same = (columns[i] == columns[j]) & present[j]
+    for j in range(1, 8):
+        present = dlc > j
+        for i in range(j):
+            same = (columns[i] == columns[j]) & present
             equals[i] += same
             equals[j] += same
-    size = np.maximum(dlc, 1)
-    logs = np.log2(np.maximum(np.arange(9), 1)).astype(np.float32)
-    spread = np.where(present, logs[equals], 0).sum(axis=0, dtype=np.float32)
-    return np.where(dlc > 0, logs[np.minimum(size, 8)] - spread / size, 0).astype(np.float32)
+    product = np.multiply.reduce(equals, axis=0, dtype=np.float32)
+    size = np.maximum(dlc, 1).astype(np.float32)
+    return np.maximum(np.log2(size) - np.log2(product) / size, 0)

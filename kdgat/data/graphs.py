@@ -24,9 +24,13 @@ from kdgat.data.features import (
     rate_features,
     timing_features,
 )
+from kdgat.data.messages import EXTENDED_ID_MAX
 from kdgat.data.windows import Messages
 
 _CHUNK_MESSAGES = 200_000
+"""Messages taken at once. Below 2^18, so that a graph (2^16, as a window has at least 4 messages),
+an arbitration id and a row fit in the 63 bits that `_grouped` sorts."""
+_ID_BITS = EXTENDED_ID_MAX.bit_length()
 
 
 @dataclass(frozen=True)
@@ -85,16 +89,17 @@ def _chunk(messages: Messages, starts: Int64[np.ndarray, "graphs"], config: Data
     time_s, ids = messages.time_s[taken], messages.arbitration_id[taken]
     start_s, end_s = time_s[::window], time_s[window - 1 :: window]
 
-    codes, code = np.unique(ids, return_inverse=True)
     home = np.repeat(np.arange(graphs), window)
-    group, order = _grouped(home * len(codes) + code)
+    group, order = _grouped(home << _ID_BITS | ids)
     nodes = Segments(np.flatnonzero(np.diff(group, prepend=-1)), len(group))
-    node_graph = group[nodes.firsts] // len(codes)
+    node_graph = group[nodes.firsts] >> _ID_BITS
     node_ptr = np.searchsorted(node_graph, np.arange(graphs + 1))
 
     local = np.empty(len(taken), dtype=np.int64)
     local[order] = np.repeat(np.arange(len(nodes.firsts)) - node_ptr[node_graph], nodes.sizes)
-    x = _node_features(messages, taken[order], nodes, (end_s - start_s)[node_graph], config)
+    # A clock that steps back may end a short window before it began.
+    duration_s = np.maximum(end_s - start_s, 0)[node_graph]
+    x = _node_features(messages, taken[order], nodes, duration_s, config)
     edge_index, edge_attr, edge_ptr = _edges(local.reshape(graphs, window), time_s)
     return Graphs(x, edge_index, edge_attr, node_ptr, edge_ptr, start_s.copy(), end_s.copy())
 
@@ -152,11 +157,10 @@ def _grouped(
     Key and row are packed into one integer and sorted at once: numpy sorts plain integers with
     vector instructions, several times faster than it finds the order (`argsort`).
     """
-    rows = len(key)
-    packed = key * rows + np.arange(rows)
+    row_bits = len(key).bit_length()
+    packed = key << row_bits | np.arange(len(key))
     packed.sort()
-    group = packed // rows
-    return group, packed - group * rows
+    return packed >> row_bits, packed & ((1 << row_bits) - 1)
 
 
 def _joined_ptr(pointers: Sequence[Int64[np.ndarray, "n"]]) -> Int64[np.ndarray, "m"]:

@@ -27,7 +27,7 @@ def split_blocks(windows: int, config: DataConfig) -> Int8[np.ndarray, "windows"
     embargo counts windows that share no message: with a stride below the window it covers more
     starts, and never fewer than those that overlap.
     """
-    overlap = math.ceil(config.window_messages / config.stride_messages)
+    overlap = math.ceil(config.window_messages / config.training_stride_messages)
     embargo = max(config.embargo_windows * overlap, overlap - 1)
     blocks = max(1, min(config.validation_blocks, windows // _WINDOWS_PER_BLOCK))
     bounds = np.linspace(0, windows, blocks + 1).astype(int)

@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,11 @@ def atomic_path(final: Path) -> Iterator[Path]:
             # A folder can't be renamed over a full one: the old one steps aside first.
             old = final.with_name(f"{_ASIDE}old-{uuid.uuid4().hex[:8]}-{final.name}")
             final.rename(old)
-            aside.rename(final)
+            try:
+                aside.rename(final)
+            except OSError:
+                old.rename(final)
+                raise
             shutil.rmtree(old, ignore_errors=True)
         else:
             aside.replace(final)
@@ -114,10 +118,12 @@ def content_hash(path: Path) -> str:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove what was written aside, as far as that goes: the first error is the one to tell."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _sync_tree(path: Path) -> None:

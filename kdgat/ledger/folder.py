@@ -70,15 +70,17 @@ class RunFolder:
         """The resolved config the run keeps.
 
         Raises:
-            RunError: the file is missing or no JSON.
+            RunError: the file is missing, no JSON, or no mapping.
         """
         path = self.path / "config.json"
+        hint = "restore the file, or train anew"
         try:
-            return json.loads(path.read_bytes())
+            values = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"'{path}' can't be read: {error}", hint="restore the file, or train anew"
-            ) from error
+            raise RunError(f"'{path}' can't be read: {error}", hint=hint) from error
+        if not isinstance(values, dict):
+            raise RunError(f"'{path}' holds {type(values).__name__}, not a config", hint=hint)
+        return values
 
     def update(self, **changes: Any) -> RunRecord:
         """Change some fields of the record, atomically."""

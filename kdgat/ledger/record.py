@@ -7,7 +7,7 @@ import secrets
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from kdgat.errors import RunError
 from kdgat.ledger.states import State
@@ -67,7 +67,8 @@ def record_from(path: Path) -> RunRecord:
     """Read a `run.json`.
 
     Raises:
-        RunError: it is missing, no JSON, or lacks a field; names the file and the fault.
+        RunError: it is missing, no JSON, or a field is absent or of the wrong type; names the
+            file and the fault.
     """
     hint = f"move the folder '{path.parent}' away, or restore the file; other runs are not affected"
     try:
@@ -81,10 +82,20 @@ def record_from(path: Path) -> RunRecord:
     known = {f.name for f in fields(RunRecord)}
     try:
         record = RunRecord(**{name: values[name] for name in known & set(values)})
-        return record.with_changes(state=State(record.state))
+        record = record.with_changes(state=State(record.state))
+        _check_types(record)
+        return record
     except (TypeError, ValueError) as error:
         fault = str(error).replace("RunRecord.__init__() ", "")
         raise RunError(f"'{path}' is no whole run record: {fault}", hint=hint) from error
+
+
+def _check_types(record: RunRecord) -> None:
+    """A value of the wrong type is told here, by its file, and not far away by a traceback."""
+    for name, kind in get_type_hints(RunRecord).items():
+        value = getattr(record, name)
+        if not isinstance(value, get_origin(kind) if get_origin(kind) is dict else kind):
+            raise TypeError(f"{name} = {value!r} is no {getattr(kind, '__name__', kind)}")
 
 
 def new_run_id(now: datetime | None = None) -> str:

@@ -32,5 +32,5 @@ def build_model(config: ModelConfig, node_features: int, edge_features: int) -> 
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Trainable parameters."""
-    return sum(each.numel() for each in model.parameters() if each.requires_grad)
+    """Parameters of a model, frozen or not."""
+    return sum(each.numel() for each in model.parameters())

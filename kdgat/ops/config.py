@@ -76,14 +76,14 @@ def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
     """The config that some overrides resolve to."""
     config = compose_config(ws, overrides)
     values = config.model_dump(mode="json")
-    docs = {name: doc for name, doc in field_docs().items() if name in leaves(values)}
+    docs = field_docs(config.model.kind)
     return ConfigView(config.digest(), values, docs)
 
 
 def explain_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> tuple[FieldOrigin, ...]:
     """Each field, and whether an override, a preset or a default set it."""
     config = compose_config(ws, overrides)
-    docs, found = field_docs(), origins(overrides, ingested_datasets(ws))
+    docs, found = field_docs(config.model.kind), origins(overrides, ingested_datasets(ws))
     values = leaves(config.model_dump(mode="json"))
     return tuple(
         FieldOrigin(name, value, found[name], docs.get(name, "")) for name, value in values.items()

@@ -14,10 +14,7 @@ from kdgat.ledger.record import RunRecord, new_run_id, utc_now
 from kdgat.ledger.scan import find_run, readable, run_folders
 from kdgat.ledger.states import State
 from kdgat.progress import Progress, quiet
-from kdgat.stages.evaluate import EVALUATION_VERSION
-from kdgat.stages.evaluate import evaluate as evaluate_stage
-from kdgat.stages.prepare import prepare
-from kdgat.training.checkpoint import BEST, load_best
+from kdgat.stages.table import EVALUATION_VERSION
 from kdgat.workspace import Workspace
 
 
@@ -63,6 +60,11 @@ def evaluate(
     _need_trained(trained)
     if not again and (done := _earlier(ws, trained)) is not None:
         return _summary(ws, done, "already done")
+    # torch takes seconds to import, and only a new judgement needs it.
+    from kdgat.stages.evaluate import evaluate as evaluate_stage
+    from kdgat.stages.prepare import prepare
+    from kdgat.training.checkpoint import BEST, load_best
+
     model = load_best(subject.checkpoints / BEST)
     prepared = prepare(ws.dataset(trained.dataset), model.config.data, progress)
     if prepared.dataset_hash != trained.dataset_hash:

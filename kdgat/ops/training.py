@@ -8,6 +8,7 @@ from typing import Literal
 
 from kdgat.configs.compose import sweep, validated
 from kdgat.configs.run import RunConfig
+from kdgat.data.captures import load_manifest
 from kdgat.errors import RunError
 from kdgat.ledger.environment import capture_environment
 from kdgat.ledger.folder import RunFolder
@@ -16,10 +17,7 @@ from kdgat.ledger.scan import LATEST, find_run, readable, run_folders
 from kdgat.ledger.states import RESUMABLE, State
 from kdgat.ops.config import compose_config
 from kdgat.progress import Progress, quiet
-from kdgat.stages.prepare import Prepared, prepare
 from kdgat.stages.table import Stage, stage_of
-from kdgat.stages.train import train as train_stage
-from kdgat.training.checkpoint import BEST, damage
 from kdgat.workspace import Workspace
 
 
@@ -111,8 +109,13 @@ def train_config(
     """Train a composed config; see `train`."""
     stage = stage_of(config.model)
     config, teacher = resolve_teacher(ws, config)
+    load_manifest(ws.dataset(config.dataset.name))
+    # torch takes seconds to import: a mistake in the config or a missing dataset is told before.
+    from kdgat.stages.prepare import prepare
+    from kdgat.stages.train import train as train_stage
+
     prepared = prepare(ws.dataset(config.dataset.name), config.data, progress)
-    folder = None if fresh else _earlier(ws, config, stage, prepared)
+    folder = None if fresh else _earlier(ws, config, stage, prepared.dataset_hash)
     outcome: Literal["trained", "resumed"] = "trained"
     if folder is not None:
         record = folder.current()
@@ -121,7 +124,7 @@ def train_config(
         _refuse_running(record)
         outcome = "resumed"
     else:
-        record = _new_record(config, stage, prepared)
+        record = _new_record(config, stage, prepared.dataset_hash)
         folder = RunFolder.create(ws.runs, record, config.model_dump(mode="json"))
     with folder.working(capture_environment(ws.root)):
         metrics = train_stage(folder, config, stage, prepared, teacher, progress)
@@ -169,11 +172,11 @@ def resolve_teacher(ws: Workspace, config: RunConfig) -> tuple[RunConfig, RunFol
     return config.model_copy(update={"distillation": distillation}), folder
 
 
-def _earlier(
-    ws: Workspace, config: RunConfig, stage: Stage, prepared: Prepared
-) -> RunFolder | None:
+def _earlier(ws: Workspace, config: RunConfig, stage: Stage, dataset_hash: str) -> RunFolder | None:
     """The newest run of this very experiment that is done, running or can go on."""
-    identity = (config.digest(), prepared.dataset_hash, stage.name, stage.version)
+    from kdgat.training.checkpoint import BEST, damage
+
+    identity = (config.digest(), dataset_hash, stage.name, stage.version)
     fitting = [
         (folder, record)
         for folder, record in readable(run_folders(ws.runs / config.dataset.name, depth=2))
@@ -195,7 +198,7 @@ def _refuse_running(record: RunRecord) -> None:
         )
 
 
-def _new_record(config: RunConfig, stage: Stage, prepared: Prepared) -> RunRecord:
+def _new_record(config: RunConfig, stage: Stage, dataset_hash: str) -> RunRecord:
     return RunRecord(
         run_id=new_run_id(),
         stage=stage.name,
@@ -205,7 +208,7 @@ def _new_record(config: RunConfig, stage: Stage, prepared: Prepared) -> RunRecor
         model=config.model.kind,
         size=config.size,
         digest=config.digest(),
-        dataset_hash=prepared.dataset_hash,
+        dataset_hash=dataset_hash,
         seed=config.seed,
         created_at=utc_now(),
         teacher=config.distillation.teacher,

@@ -31,9 +31,6 @@ from kdgat.training.metrics import WindowMetrics, window_metrics
 from kdgat.training.scoring import score_parts
 from kdgat.training.tasks import task_of
 
-EVALUATION_VERSION = 1
-"""Goes up when the same model and captures give other figures."""
-
 Protocol = Literal["zero_shot"]
 _LATENCY_WINDOWS = 200
 

@@ -95,7 +95,7 @@ def prepare(
     loaded = []
     for number, record in enumerate(records):
         progress(f"reading {record.key}", number, 2 * len(records))
-        loaded.append(_load(dataset_folder, record, config))
+        loaded.append(_load(dataset_folder, record, config, config.training_stride_messages))
     sides = _sides(loaded, config)
 
     parts = []
@@ -145,7 +145,7 @@ def scenario_folder(dataset_folder: Path, prepared: Prepared, scenario: str) -> 
     config = DataConfig.model_validate(_report(prepared.folder)["config"])
     parts = []
     for number, record in enumerate(records):
-        capture = _load(dataset_folder, record, config)
+        capture = _load(dataset_folder, record, config, config.stride_messages)
         parts.append(_part(capture, np.ones(len(capture.starts), bool), config, number))
     labels = [_label(record) for record in records]
     _save(folder, _joined(parts, config), labels, prepared.scaler, config)
@@ -172,10 +172,10 @@ class _Part:
     attacks: Int64[np.ndarray, "graphs"]
 
 
-def _load(dataset_folder: Path, record: CaptureRecord, config: DataConfig) -> _Loaded:
+def _load(dataset_folder: Path, record: CaptureRecord, config: DataConfig, stride: int) -> _Loaded:
     frame = load_messages(dataset_folder, record)
     messages = Messages.from_frame(frame)
-    starts = window_starts(len(messages), config.window_messages, config.stride_messages)
+    starts = window_starts(len(messages), config.window_messages, stride)
     attacks = window_attacks(frame["attack"].to_numpy(), starts, config.window_messages)
     hashes = window_hashes(messages, starts, config.window_messages)
     return _Loaded(record, messages, starts, attacks, hashes)
@@ -248,7 +248,7 @@ def _count(capture: _Loaded, side: Int8[np.ndarray, "windows"], config: DataConf
         embargoed=int((plan == LEFT_OUT).sum()),
         repeats=int(((side == LEFT_OUT) & (plan == VALIDATION)).sum()),
         tail_messages=tail_messages(
-            len(capture.messages), config.window_messages, config.stride_messages
+            len(capture.messages), config.window_messages, config.training_stride_messages
         ),
     )
 

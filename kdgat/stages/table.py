@@ -28,6 +28,10 @@ STAGES: dict[str, Stage] = {
 }
 
 
+EVALUATION_VERSION = 1
+"""Goes up when the same model and captures give other figures."""
+
+
 def stage_of(config: ModelConfig) -> Stage:
     """The stage that trains a kind of model.
 

@@ -36,7 +36,7 @@ def assemble(path: Path, fields: pl.DataFrame, separator: str = "") -> Capture:
         raise bad_row(path, 1, "there is no message in the file")
     numbers = fields.select(
         pl.col("timestamp").cast(pl.Float64, strict=False),
-        hex_number(pl.col("arbitration_id"), 8).alias("arbitration_id"),
+        hex_number(pl.col("arbitration_id"), pl.UInt32).alias("arbitration_id"),
     )
     decoded = decode_payloads(fields["payload"], separator)
     messages = decoded.with_columns(

@@ -8,12 +8,11 @@ PAYLOAD_BYTES_MAX = 8
 """Bytes that a classical CAN frame carries at most."""
 
 
-def hex_number(text: pl.Expr, digits: int) -> pl.Expr:
-    """The number that at most `digits` (8 or 16) right-aligned hex digits mean; null if they don't.
-
-    Decoded byte by byte, because parsing as an integer would let a sign pass.
-    """
-    return _number(text.str.pad_start(digits, "0"), digits)
+def hex_number(text: pl.Expr, dtype: type[pl.UInt32 | pl.UInt64]) -> pl.Expr:
+    """The number that hex digits mean; null where they are none or the number does not fit."""
+    number = text.str.to_integer(base=16, dtype=dtype, strict=False)
+    # The parser would let a plus sign pass; a minus it refuses, as the type has no sign.
+    return pl.when(~text.str.starts_with("+")).then(number)
 
 
 def decode_payloads(text: pl.Series, separator: str) -> pl.DataFrame:
@@ -44,7 +43,7 @@ def _decode(digits: pl.Series, agree: pl.Series | None) -> pl.DataFrame:
     padded = pl.col("text").str.pad_end(2 * PAYLOAD_BYTES_MAX, "0")
     table = digits.rename("text").to_frame()
     table = table.select(
-        _number(padded, 2 * PAYLOAD_BYTES_MAX).alias("payload"),
+        hex_number(padded, pl.UInt64).alias("payload"),
         (count // 2).clip(upper_bound=PAYLOAD_BYTES_MAX).cast(pl.UInt8).alias("dlc"),
         ((count % 2 == 1) | (count > 2 * PAYLOAD_BYTES_MAX)).alias("malformed"),
     )
@@ -52,13 +51,6 @@ def _decode(digits: pl.Series, agree: pl.Series | None) -> pl.DataFrame:
     if agree is not None:
         malformed |= ~agree
     return table.with_columns(pl.col("payload").fill_null(0), malformed.alias("malformed"))
-
-
-def _number(padded: pl.Expr, digits: int) -> pl.Expr:
-    dtype = {8: pl.UInt32, 16: pl.UInt64}[digits]
-    # A slice, because bytes left over would be an error and not a null.
-    decoded = padded.str.slice(0, digits).str.decode("hex", strict=False)
-    return decoded.bin.reinterpret(dtype=dtype, endianness="big")
 
 
 def _join(text: pl.Series, separator: str) -> pl.Series:

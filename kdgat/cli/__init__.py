@@ -1,0 +1,1 @@
+"""The command line: parse, call the operation, print. Operations are imported when they run."""

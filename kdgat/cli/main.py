@@ -1,0 +1,65 @@
+"""`kdgat`: the commands, and what every one of them does with a mistake."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from kdgat.cli import config, data, runs, training
+from kdgat.cli.output import err, print_error
+from kdgat.errors import KdgatError
+
+_USER_MISTAKE = 2
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="kdgat",
+    help="A research workspace for graph-based intrusion detection on the CAN bus.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("quickstart")(training.quickstart)
+app.add_typer(data.app, name="data")
+app.command("train")(training.train)
+app.command("evaluate")(training.evaluate)
+app.command("replay")(training.replay)
+app.add_typer(runs.app, name="runs")
+app.add_typer(config.app, name="config")
+app.command("experiments")(config.experiments)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake prints two lines and exits with 2."""
+    # PyTorch Geometric 2.8 still defines TorchScript functions, which torch deprecates aloud.
+    warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
+    try:
+        app()
+    except KdgatError as error:
+        print_error(error)
+        sys.exit(_USER_MISTAKE)
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command goes on from here", markup=False)
+        sys.exit(_INTERRUPTED)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kdgat {version('kdgat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """A research workspace for graph-based intrusion detection on the CAN bus."""

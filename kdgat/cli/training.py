@@ -1,0 +1,136 @@
+"""`kdgat train`, `evaluate`, `replay` and `quickstart`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kdgat.cli.options import AsJson, Fresh, Multirun, Overrides, RunReference
+from kdgat.cli.output import print_json, print_table, progress_bar, say
+from kdgat.workspace import Workspace
+
+if TYPE_CHECKING:
+    from kdgat.ops.evaluation import EvaluationSummary
+    from kdgat.ops.training import TrainingSummary
+
+
+def train(
+    overrides: Overrides = None,
+    multirun: Multirun = False,
+    fresh: Fresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model; what is done is not done again, what was broken off goes on.
+
+    Examples:
+        kdgat train dataset=hcrl_sa model=gat size=large
+        kdgat train dataset=hcrl_sa model=gat size=small distillation.teacher=latest
+        kdgat train -m dataset=hcrl_sa model.hidden=16,32 seed=range(3)
+    """
+    from kdgat.ops.training import train as run
+    from kdgat.ops.training import train_sweep
+
+    ws = Workspace.find()
+    with progress_bar() as listen:
+        if multirun:
+            done = train_sweep(ws, overrides=overrides or (), fresh=fresh, progress=listen)
+        else:
+            done = (run(ws, overrides=overrides or (), fresh=fresh, progress=listen),)
+    if as_json:
+        return print_json(done if multirun else done[0])
+    _print_trained(done)
+    return say(f"next: kdgat evaluate {done[-1].run_id}")
+
+
+def evaluate(
+    run: RunReference = "latest",
+    again: Annotated[bool, typer.Option("--again", help="Judge anew even if it is done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a trained run on its dataset's official test folders.
+
+    Example: kdgat evaluate latest --json
+    """
+    from kdgat.ops.evaluation import evaluate as judge
+
+    with progress_bar() as listen:
+        summary = judge(Workspace.find(), run, again=again, progress=listen)
+    if as_json:
+        return print_json(summary)
+    _print_evaluation(summary)
+    return say(f"scores and figures: {summary.folder}/artifacts")
+
+
+def replay(run: RunReference, as_json: AsJson = False) -> None:
+    """Train a run again from the config in its own folder, as a new run, and compare.
+
+    Example: kdgat replay latest
+    """
+    from kdgat.ops.training import replay as again
+
+    with progress_bar() as listen:
+        result = again(Workspace.find(), run, progress=listen)
+    if as_json:
+        return print_json(result)
+    names = ("best_epoch", "best_val_task_loss", "epochs", "parameters")
+    rows = (
+        (name, repr(result.original_metrics.get(name)), repr(result.again.metrics.get(name)))
+        for name in names
+    )
+    print_table("replay", ("figure", result.original, result.again.run_id), rows)
+    return say("identical" if result.identical else "not identical")
+
+
+def quickstart(as_json: AsJson = False) -> None:
+    """Do the whole job once on simulated traffic, in a few minutes.
+
+    Simulates captures, ingests and prepares them, trains an autoencoder, a GAT teacher and its
+    distilled student, and judges each on the four test scenarios.
+    """
+    from kdgat.ops.quickstart import quickstart as run
+
+    with progress_bar() as listen:
+        result = run(Workspace.find(), progress=listen)
+    if as_json:
+        return print_json(result)
+    say(
+        f"{result.messages:,} simulated messages, {result.train_graphs:,} training graphs, "
+        f"{len(result.trained)} models, {result.seconds:.0f} s"
+    )
+    _print_trained(result.trained)
+    for summary in result.evaluated:
+        _print_evaluation(summary, types=False)
+    return say("next:", *(f"  {step}" for step in result.next_steps))
+
+
+def _print_trained(runs: tuple[TrainingSummary, ...]) -> None:
+    columns = ("run", "name", "outcome", "best epoch", "validation loss", "parameters")
+    rows = (
+        (run.run_id, run.name, run.outcome, run.metrics.get("best_epoch"),
+         run.metrics.get("best_val_task_loss"), run.metrics.get("parameters"))
+        for run in runs
+    )  # fmt: skip
+    print_table("trained", columns, rows)
+
+
+def _print_evaluation(summary: EvaluationSummary, *, types: bool = True) -> None:
+    """One row a scenario and attack type; errors as counts, because few windows decide."""
+    columns = (
+        "scenario", "windows", "attacks", "FP", "FN", "F1", "AUROC", "delay s",
+    )  # fmt: skip
+    names = (
+        "windows", "attack_windows", "false_positives", "false_negatives", "f1", "auroc", "delay_s",
+    )  # fmt: skip
+    rows = []
+    for result in summary.scenarios:
+        everything = result["attack_type"] == "all"
+        if everything or types:
+            scenario = result["scenario"].replace("_", " ").replace("test ", "test_", 1)
+            label = scenario if everything else f"  {result['attack_type']}"
+            rows.append((label, *(result["metrics"][name] for name in names)))
+    title = (
+        f"{summary.name} ({summary.provenance}, {summary.split} windows, {summary.protocol}), "
+        f"{summary.parameters:,} parameters, {summary.latency_ms:.2f} ms a window"
+    )
+    print_table(title, columns, rows)

@@ -1,0 +1,263 @@
+"""Operations on data: simulate, ingest, prepare, list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from pydantic import ValidationError
+
+from kdgat.configs.compose import compose_simulation
+from kdgat.configs.dataset import DATASETS, DatasetConfig, Format
+from kdgat.data.captures import DatasetManifest, load_manifest
+from kdgat.data.simulate import simulate as write_simulation
+from kdgat.errors import ConfigError, DataError
+from kdgat.ledger.files import write_json
+from kdgat.ops.config import compose_config, ingested_datasets
+from kdgat.progress import Progress, quiet
+from kdgat.stages.ingest import ingest as ingest_stage
+from kdgat.stages.prepare import CaptureSplit
+from kdgat.stages.prepare import prepare as prepare_stage
+from kdgat.workspace import Workspace
+
+SIMULATED = "simulated"
+_MARK = "simulation.json"
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """What was simulated, and where it lies."""
+
+    folder: str
+    files: int
+    rows: int
+    attack_rows: int
+    folders: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class OddityCount:
+    """Something strange in the raw files: kept and counted."""
+
+    kind: str
+    count: int
+    where: str
+    """First capture and line it stands in."""
+    example: str
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """One ingested dataset."""
+
+    name: str
+    provenance: str
+    format: str
+    citation: str
+    captures: int
+    repeats: int
+    """Captures that repeat another one; they are kept and not used twice."""
+    rows: int
+    attack_rows: int
+    content_hash: str
+    oddities: tuple[OddityCount, ...]
+    ignored: tuple[str, ...]
+    """Files of the raw folder that were not read, with the reason."""
+
+
+@dataclass(frozen=True)
+class PreparedSummary:
+    """The graphs of a dataset for one data config."""
+
+    dataset: str
+    key: str
+    folder: str
+    made: bool
+    """Whether this call made them; otherwise they were there."""
+    train_graphs: int
+    validation_graphs: int
+    captures: tuple[CaptureSplit, ...]
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A dataset that can be named in a config, and whether it is here."""
+
+    name: str
+    provenance: str
+    ingested: bool
+    captures: int
+    rows: int
+    attack_share: float | None
+    problem: str | None = None
+
+
+def simulate_data(
+    ws: Workspace,
+    *,
+    overrides: Sequence[str] = (),
+    out: Path | None = None,
+    progress: Progress = quiet,
+) -> SimulationResult:
+    """Write simulated raw captures; `overrides` are fields of SimulationConfig.
+
+    Raises:
+        ConfigError: an override is wrong.
+        DataError: `out` holds captures that are not simulated.
+        StorageError: the file system refused.
+    """
+    config = compose_simulation(overrides)
+    folder = out or _simulated_raw(ws)
+    summary = write_simulation(config, folder, progress)
+    write_json(folder / _MARK, config.model_dump(mode="json"))
+    return SimulationResult(
+        ws.show(folder), summary.files, summary.rows, summary.attack_rows, summary.folders
+    )
+
+
+def ingest_data(
+    ws: Workspace,
+    dataset: str,
+    *,
+    raw: Path | None = None,
+    format: str | None = None,
+    force: bool = False,
+    progress: Progress = quiet,
+) -> DatasetSummary:
+    """Read raw captures into the workspace, validated; what has not changed is not read again.
+
+    Args:
+        ws: the workspace.
+        dataset: a known name, or a new one for captures of your own.
+        raw: folder with `train_*` and `test_*` folders, a folder of files, or one file.
+        format: of the raw files, for a new name.
+        force: read again even what has not changed.
+        progress: told of every capture.
+
+    Raises:
+        ConfigError: the name or format is wrong, or simulated captures would pass as real.
+        DataError: the folder is missing, or a capture can't be read.
+        StorageError: the file system refused.
+    """
+    config = _dataset_config(ws, dataset, format)
+    if raw is None:
+        if config.provenance != SIMULATED:
+            raise DataError(
+                f"where the raw captures of '{dataset}' are was not said",
+                hint=f"kdgat data ingest {dataset} --raw DIR",
+            )
+        raw = _simulated_raw(ws)
+        if not raw.is_dir():
+            raise DataError(
+                f"there are no simulated captures in '{ws.show(raw)}'",
+                hint="kdgat data simulate",
+            )
+    config = _with_provenance(config, raw)
+    manifest = ingest_stage(config, raw, ws.dataset(dataset), progress, force)
+    return summarise(manifest)
+
+
+def prepare_data(
+    ws: Workspace,
+    *,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    progress: Progress = quiet,
+) -> PreparedSummary:
+    """Make the graphs that a config's training needs, once.
+
+    Raises:
+        ConfigError: an override is wrong.
+        DataError: the dataset is not ingested, or has no benign training window.
+    """
+    config = compose_config(ws, overrides)
+    made = prepare_stage(ws.dataset(config.dataset.name), config.data, progress, force=force)
+    return PreparedSummary(
+        dataset=made.dataset,
+        key=made.key,
+        folder=ws.show(made.folder),
+        made=made.made,
+        train_graphs=made.train_graphs,
+        validation_graphs=made.validation_graphs,
+        captures=made.captures,
+    )
+
+
+def list_datasets(ws: Workspace) -> tuple[DatasetRow, ...]:
+    """Every dataset a config can name, and what of it is ingested here."""
+    here = {path.parent.name for path in ws.data.glob("*/captures.json")}
+    known = {**DATASETS, **ingested_datasets(ws)}
+    return tuple(_row(ws, name, known.get(name)) for name in sorted({*known, *here}))
+
+
+def summarise(manifest: DatasetManifest) -> DatasetSummary:
+    """A manifest in a few figures."""
+    used = [capture for capture in manifest.captures if capture.duplicate_of is None]
+    counts: Counter[str] = Counter()
+    first: dict[str, tuple[str, str]] = {}
+    for capture in manifest.captures:
+        for oddity in capture.oddities:
+            counts[oddity.kind] += oddity.count
+            line = "" if oddity.first_line is None else f":{oddity.first_line}"
+            first.setdefault(oddity.kind, (f"{capture.source}{line}", oddity.example))
+    return DatasetSummary(
+        name=manifest.name,
+        provenance=manifest.provenance,
+        format=manifest.dataset["format"],
+        citation=manifest.dataset["citation"],
+        captures=len(manifest.captures),
+        repeats=len(manifest.captures) - len(used),
+        rows=sum(capture.rows for capture in used),
+        attack_rows=sum(capture.attack_rows for capture in used),
+        content_hash=manifest.content_hash,
+        oddities=tuple(OddityCount(kind, n, *first[kind]) for kind, n in counts.items()),
+        ignored=manifest.ignored,
+    )
+
+
+def _row(ws: Workspace, name: str, config: DatasetConfig | None) -> DatasetRow:
+    provenance = config.provenance if config else "unknown"
+    try:
+        summary = summarise(load_manifest(ws.dataset(name)))
+    except DataError as error:
+        problem = error.problem if (ws.dataset(name) / "captures.json").is_file() else None
+        return DatasetRow(name, provenance, False, 0, 0, None, problem)
+    share = summary.attack_rows / summary.rows if summary.rows else None
+    return DatasetRow(name, provenance, True, summary.captures, summary.rows, share)
+
+
+def _simulated_raw(ws: Workspace) -> Path:
+    return ws.dataset(SIMULATED) / "raw"
+
+
+def _dataset_config(ws: Workspace, name: str, format: str | None) -> DatasetConfig:
+    known = {**ingested_datasets(ws), **DATASETS}.get(name)
+    if format is not None and format not in get_args(Format):
+        raise ConfigError(
+            f"unknown format '{format}'", hint=f"choose one of: {', '.join(get_args(Format))}"
+        )
+    if known is not None:
+        same = format is None or known.format == format
+        return known if same else known.model_copy(update={"format": format})
+    try:
+        return DatasetConfig(name=name, format=cast(Format, format or "can_train_and_test"))
+    except ValidationError as error:
+        raise ConfigError(
+            f"'{name}' can't be a dataset's name",
+            hint="begin with a letter; letters, digits, _ and - may follow, 64 at most",
+        ) from error
+
+
+def _with_provenance(config: DatasetConfig, raw: Path) -> DatasetConfig:
+    """Captures that kdgat made stay simulated, whatever they are called."""
+    if config.provenance == SIMULATED or not (raw / _MARK).is_file():
+        return config
+    if config.name in DATASETS:
+        raise ConfigError(
+            f"'{raw}' holds simulated captures, and '{config.name}' is a real dataset",
+            hint=f"ingest them as '{SIMULATED}' or under a name of your own",
+        )
+    return config.model_copy(update={"provenance": SIMULATED})
