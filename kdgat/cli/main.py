@@ -10,11 +10,10 @@ from typing import Annotated
 import typer
 
 from kdgat.cli import config, data, runs, training
-from kdgat.cli.output import err, print_error
+from kdgat.cli.output import print_error
 from kdgat.errors import KdgatError
 
 _USER_MISTAKE = 2
-_INTERRUPTED = 130
 
 app = typer.Typer(
     name="kdgat",
@@ -42,9 +41,6 @@ def main() -> None:
     except KdgatError as error:
         print_error(error)
         sys.exit(_USER_MISTAKE)
-    except KeyboardInterrupt:
-        err.print("interrupted; the same command goes on from here", markup=False)
-        sys.exit(_INTERRUPTED)
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,3 +59,7 @@ def _options(
     ] = False,
 ) -> None:
     """A research workspace for graph-based intrusion detection on the CAN bus."""
+
+
+if __name__ == "__main__":
+    main()

@@ -21,10 +21,15 @@ def complete_override(incomplete: str) -> list[str]:
 
 def complete_run(incomplete: str) -> list[str]:
     """Run ids that fit what was typed so far, newest first."""
+    from kdgat.errors import WorkspaceError
     from kdgat.ledger.scan import LATEST, run_folders
     from kdgat.workspace import Workspace
 
-    ids = [folder.path.name for folder in run_folders(Workspace.find().runs)]
+    try:
+        ids = [folder.path.name for folder in run_folders(Workspace.find().runs)]
+    except WorkspaceError:
+        # Half a line is typed: an error in the middle of it would help nobody.
+        return []
     return [name for name in (LATEST, *ids) if name.startswith(incomplete)]
 
 

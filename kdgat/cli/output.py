@@ -28,8 +28,11 @@ _NEVER_BROKEN = 24
 _NEVER_SQUEEZED = 22
 """Width that a column of longer text keeps, however narrow the terminal."""
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
-err = Console(stderr=True, highlight=False)
+# emoji=False: in a path, `:id:` is no picture.
+out = Console(
+    highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(result: Any) -> None:
@@ -96,8 +99,22 @@ def percent(share: float | None) -> str:
 
 @contextmanager
 def progress_bar() -> Iterator[Listener]:
-    """A listener that draws a bar on standard error; silent when that is no terminal."""
-    if not err.is_terminal:
+    """A listener that draws a bar on standard error; silent when that is no terminal.
+
+    Long work is what runs under it, so this is also where an interrupt is told what it means.
+    """
+    try:
+        with _listener() as listen:
+            yield listen
+    except KeyboardInterrupt:
+        err.print("interrupted; the same command goes on from here", markup=False)
+        raise
+
+
+@contextmanager
+def _listener() -> Iterator[Listener]:
+    # Asked of the stream itself: rich takes FORCE_COLOR, which CI systems set, for a terminal.
+    if not (sys.stderr.isatty() and err.is_terminal):
         yield quiet
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -30,13 +30,9 @@ def list_(
     found = list_runs(Workspace.find(), dataset=dataset, stage=stage, state=state, limit=limit)
     if as_json:
         return print_json(found)
-    rows = (
-        (run.run_id, run.name, run.stage, run.state.value, run.seed, run.teacher or run.subject,
-         run.provenance, run.reason or "")
-        for run in found.items
-    )  # fmt: skip
-    columns = ("run", "name", "stage", "state", "seed", "teacher or subject", "provenance", "why")
-    print_table(f"{found.total} runs", columns, rows)
+    rows = ((run.run_id, run.name, run.stage, run.state.value, run.seed) for run in found.items)
+    print_table(f"{found.total} runs", ("run", "name", "stage", "state", "seed"), rows)
+    say(*(f"{run.run_id} {run.state.value}: {run.reason}" for run in found.items if run.reason))
     if found.truncated:
         say(f"{found.total - len(found.items)} more: raise --limit, or filter")
     return say(*(f"broken: {problem}" for problem in found.broken))

@@ -87,6 +87,8 @@ def quickstart(as_json: AsJson = False) -> None:
 
     Simulates captures, ingests and prepares them, trains an autoencoder, a GAT teacher and its
     distilled student, and judges each on the four test scenarios.
+
+    Example: kdgat quickstart
     """
     from kdgat.ops.quickstart import quickstart as run
 

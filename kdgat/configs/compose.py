@@ -15,6 +15,7 @@ from typing import Any, cast
 from hydra import compose as hydra_compose
 from hydra import initialize
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -286,8 +287,9 @@ def _store(datasets: Mapping[str, DatasetConfig]) -> Iterator[None]:
         store({"kind": kind}, group="model", name=kind)
         store(numbers, group="preset", name=f"{kind}_{size}", package="model")
     with _HYDRA:
-        shared = ConfigStore.instance()
+        shared, theirs = ConfigStore.instance(), GlobalHydra.instance().hydra
         saved = shared.repo
+        GlobalHydra.instance().clear()
         # Hydra's own groups alone: nobody else's are seen, and none of theirs is changed.
         shared.repo = {name: saved[name] for name in _HYDRAS_OWN if name in saved}
         try:
@@ -296,6 +298,7 @@ def _store(datasets: Mapping[str, DatasetConfig]) -> Iterator[None]:
                 yield
         finally:
             shared.repo = saved
+            GlobalHydra.instance().hydra = theirs
 
 
 def _choices(override: Override) -> list[str]:

@@ -43,7 +43,7 @@ class VgaeConfig(Config):
     hidden: int = Field(default=32, ge=1, le=1024)
     """Width of one attention head in the encoder."""
     heads: int = Field(default=4, ge=1, le=32)
-    """Attention heads of the encoder's first layer."""
+    """Attention heads of each of the encoder's two layers."""
     latent: int = Field(default=32, ge=1, le=1024)
     """Width of a node's latent."""
     decoder: int = Field(default=128, ge=1, le=4096)
@@ -57,7 +57,7 @@ class VgaeConfig(Config):
     edge_weight: float = Field(default=0.2, ge=0.0, le=10.0)
     """Weight of the edges' reconstruction, beside the node features'."""
     threshold_quantile: float = Field(default=0.995, gt=0.5, lt=1.0)
-    """Quantile of the scores of benign validation windows above which a window is an attack."""
+    """Quantile of the scores of benign validation windows from which on a window is an attack."""
 
 
 class FusionConfig(Config):

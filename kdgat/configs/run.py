@@ -33,19 +33,30 @@ class RunConfig(Config):
     resources: ResourcesConfig = ResourcesConfig()
     """Where the run computes; not part of its identity."""
     seed: int = Field(default=42, ge=0, lt=2**32)
-    """Seed of the split's order, the weights, the batches and the dropout."""
+    """Seed of the weights, the order of the batches, the dropout and the sampled latents."""
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same experiment: all but resources and unused weights."""
-        identity = self.model_dump(mode="json", exclude={"resources"})
-        identity["dataset"].pop("citation")
-        if self.distillation.teacher is None:
-            identity.pop("distillation")
-        return identity
+        return identity_of(self.model_dump(mode="json"))
 
     def digest(self) -> str:
         """16 hex digits of the identity; references such as `latest` must be resolved before."""
         return json_digest(self.identity())
+
+
+def identity_of(values: dict[str, Any]) -> dict[str, Any]:
+    """`RunConfig.identity` of a config as plain values, such as a run keeps.
+
+    Raises:
+        KeyError: it lacks a part.
+    """
+    unused = {"resources"} | (
+        {"distillation"} if values["distillation"]["teacher"] is None else set()
+    )
+    identity = {name: value for name, value in values.items() if name not in unused}
+    dataset = identity["dataset"]
+    identity["dataset"] = {name: dataset[name] for name in dataset if name != "citation"}
+    return identity
 
 
 def json_digest(value: object) -> str:

@@ -50,7 +50,5 @@ class ResourcesConfig(Config):
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Device to train on; auto takes a GPU when there is one."""
-    devices: int = Field(default=1, ge=1, le=64)
-    """Devices on a node."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of torch; 0 leaves it to torch."""

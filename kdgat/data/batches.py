@@ -97,8 +97,9 @@ class BatchLoader:
         return math.ceil(len(self.store) / self.batch_graphs)
 
     def __iter__(self) -> Iterator[GraphBatch]:
-        for index in self.order().split(self.batch_graphs):
-            yield collate(self.store, index)
+        order = self.order()
+        for first in range(0, len(order), self.batch_graphs):
+            yield collate(self.store, order[first : first + self.batch_graphs])
 
     def order(self) -> Int64[Tensor, "graphs"]:
         """The order of the graphs in this epoch."""
@@ -110,7 +111,7 @@ class BatchLoader:
 
 
 def _ragged(
-    pointer: Int64[Tensor, "graphs+1"], index: Int64[Tensor, "picked"]
+    pointer: Int64[Tensor, "pointers"], index: Int64[Tensor, "picked"]
 ) -> tuple[Int64[Tensor, "rows"], Int64[Tensor, "rows"], Int64[Tensor, "picked"]]:
     """Rows of the picked graphs, the place in `index` each row belongs to, each graph's offset."""
     first = pointer[index]
@@ -123,6 +124,6 @@ def _ragged(
 
 
 def _picked_ptr(
-    pointer: Int64[Tensor, "graphs+1"], index: Int64[Tensor, "picked"]
-) -> Int64[Tensor, "picked+1"]:
+    pointer: Int64[Tensor, "pointers"], index: Int64[Tensor, "picked"]
+) -> Int64[Tensor, "picked_pointers"]:
     return functional.pad((pointer[index + 1] - pointer[index]).cumsum(0), (1, 0))

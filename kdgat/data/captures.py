@@ -82,7 +82,7 @@ class DatasetManifest:
     captures: tuple[CaptureRecord, ...]
     """Every capture, repeats included."""
     content_hash: str
-    """Over the captures' hashes in sorted order: the identity of the data."""
+    """`hash_captures` of the captures: the identity of the data."""
     ignored: tuple[str, ...] = ()
     """Paths in the raw folder that were not read, each with the reason."""
     version: int = MANIFEST_VERSION
@@ -126,8 +126,12 @@ def hash_messages(messages: pl.DataFrame) -> str:
 
 
 def hash_captures(captures: tuple[CaptureRecord, ...]) -> str:
-    """SHA-256 over the captures' content hashes in sorted order, as 64 hex digits."""
-    return hashlib.sha256("\n".join(sorted(c.content_hash for c in captures)).encode()).hexdigest()
+    """SHA-256 over the captures' keys and content hashes in sorted order, as 64 hex digits.
+
+    The key counts, because a capture that moves from training to test makes another dataset.
+    """
+    lines = sorted(f"{capture.key} {capture.content_hash}" for capture in captures)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def mark_repeats(captures: list[CaptureRecord]) -> tuple[CaptureRecord, ...]:
@@ -166,7 +170,9 @@ def load_manifest(folder: Path) -> DatasetManifest:
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"dataset '{folder.name}' has no '{path}'", hint=hint) from error
+        raise DataError(
+            f"dataset '{folder.name}' is not ingested: it has no '{path}'", hint=hint
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"can't read '{path}': {error}", hint=hint) from error
     return _parse(path, text, hint)

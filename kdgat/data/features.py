@@ -6,11 +6,9 @@ Every reduction runs over messages sorted by node, so it is one `reduceat` a fea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8, UInt64
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64, Int64, Shaped, UInt8, UInt64
 
 from kdgat.configs.data import FeatureGroup
 
@@ -44,9 +42,6 @@ def feature_names(groups: Sequence[FeatureGroup]) -> tuple[str, ...]:
     return tuple(name for group in groups for name in FEATURE_NAMES[group])
 
 
-_Number = TypeVar("_Number", np.float32, np.float64, np.uint64)
-
-
 class Segments:
     """Consecutive rows that belong together, and sums over them."""
 
@@ -54,11 +49,11 @@ class Segments:
         self.firsts = firsts
         self.sizes = np.diff(firsts, append=rows)
 
-    def total(self, values: NDArray[_Number]) -> NDArray[_Number]:
+    def total(self, values: Shaped[np.ndarray, "rows"]) -> Shaped[np.ndarray, "segments"]:
         """Sum of each segment."""
         return np.add.reduceat(values, self.firsts)
 
-    def least(self, values: NDArray[_Number]) -> NDArray[_Number]:
+    def least(self, values: Shaped[np.ndarray, "rows"]) -> Shaped[np.ndarray, "segments"]:
         """Smallest value of each segment."""
         return np.minimum.reduceat(values, self.firsts)
 

@@ -45,8 +45,8 @@ class Graphs:
     x: Float32[np.ndarray, "nodes features"]
     edge_index: Int32[np.ndarray, "2 edges"]
     edge_attr: Float32[np.ndarray, "edges edge_features"]
-    node_ptr: Int64[np.ndarray, "graphs+1"]
-    edge_ptr: Int64[np.ndarray, "graphs+1"]
+    node_ptr: Int64[np.ndarray, "pointers"]
+    edge_ptr: Int64[np.ndarray, "pointers"]
     start_s: Float64[np.ndarray, "graphs"]
     end_s: Float64[np.ndarray, "graphs"]
 
@@ -132,7 +132,7 @@ def _edges(
 ) -> tuple[
     Int32[np.ndarray, "2 edges"],
     Float32[np.ndarray, "edges edge_features"],
-    Int64[np.ndarray, "graphs+1"],
+    Int64[np.ndarray, "pointers"],
 ]:
     """Edges between consecutive messages of each window, sorted by destination, then source."""
     graphs, window = local.shape

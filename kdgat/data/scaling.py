@@ -48,10 +48,10 @@ class Scaler:
 
 def _moments(
     values: Float32[np.ndarray, "rows features"],
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+) -> tuple[list[float], list[float]]:
     mean = values.mean(axis=0, dtype=np.float64)
     std = np.maximum(values.std(axis=0, dtype=np.float64), _SMALLEST_STD)
-    return tuple(mean.tolist()), tuple(std.tolist())
+    return mean.tolist(), std.tolist()
 
 
 def _scaled(

@@ -48,7 +48,7 @@ def simulate(config: SimulationConfig, out: Path, progress: Progress = quiet) ->
         StorageError: the file system refused.
     """
     captures = plan(config)
-    _refuse_others(out, captures)
+    check_folder(config, out)
     vehicles = [draw_vehicle(number, config) for number in range(_vehicles(config))]
     folders: dict[str, int] = {}
     attack_rows = 0
@@ -81,10 +81,17 @@ def _write(
     return sent
 
 
-def _refuse_others(out: Path, captures: list[PlannedCapture]) -> None:
-    """Refuse to mix two data sets: a leftover would be read as a part of this one."""
-    mine = {out / capture.path for capture in captures}
-    others = sorted(set(out.glob("*/*.csv.gz")) - mine)
+def check_folder(config: SimulationConfig, out: Path) -> None:
+    """Refuse to mix two data sets: a leftover would be read as a part of this one.
+
+    Raises:
+        ConfigError: an attack is unknown or named twice.
+        DataError: `out` is a file, or holds captures that are not of this simulation.
+    """
+    if out.is_file():
+        raise DataError(f"'{out}' is a file", hint="give a folder that is new or empty")
+    mine = {out / capture.path for capture in plan(config)}
+    others = sorted({*out.glob("*/*.csv"), *out.glob("*/*.csv.gz")} - mine)
     others = [path for path in others if not path.name.startswith(".")]
     if others:
         raise DataError(

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -21,9 +22,16 @@ from kdgat.errors import DataError
 from kdgat.ledger.files import atomic_path, write_json
 
 STORE_VERSION = 1
-_ARRAYS = (
-    "x", "edge_index", "edge_attr", "node_ptr", "edge_ptr", "start_s", "end_s", "capture",
-)  # fmt: skip
+_ARRAYS = {
+    "x": torch.float32,
+    "edge_index": torch.int32,
+    "edge_attr": torch.float32,
+    "node_ptr": torch.int64,
+    "edge_ptr": torch.int64,
+    "start_s": torch.float64,
+    "end_s": torch.float64,
+    "capture": torch.int32,
+}
 _LABELS = "attack_messages"
 
 
@@ -47,8 +55,8 @@ class GraphStore:
     x: Float32[Tensor, "nodes features"]
     edge_index: Int32[Tensor, "2 edges"]
     edge_attr: Float32[Tensor, "edges edge_features"]
-    node_ptr: Int64[Tensor, "graphs+1"]
-    edge_ptr: Int64[Tensor, "graphs+1"]
+    node_ptr: Int64[Tensor, "pointers"]
+    edge_ptr: Int64[Tensor, "pointers"]
     start_s: Float64[Tensor, "graphs"]
     end_s: Float64[Tensor, "graphs"]
     capture: Int32[Tensor, "graphs"]
@@ -69,6 +77,11 @@ class GraphStore:
         if self.attack_messages is None:
             raise RuntimeError("this store was opened without its labels")
         return (self.attack_messages > 0).long()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its tensors but the labels."""
+        return sum(getattr(self, name).nbytes for name in _ARRAYS)
 
     def to(self, device: torch.device) -> GraphStore:
         """The same store resident on a device."""
@@ -119,34 +132,43 @@ def open_store(folder: Path, *, labels: bool) -> GraphStore:
             raise ValueError(f"version {summary['version']} where {STORE_VERSION} is expected")
         names = (*_ARRAYS, _LABELS) if labels else _ARRAYS
         tensors = {name: _mapped(folder / f"{name}.npy") for name in names}
-        _check_shapes(tensors, summary)
+        _check(tensors, summary)
         captures = tuple(CaptureLabel(**label) for label in summary["captures"])
         window = int(summary["window_messages"])
     except FileNotFoundError as error:
         raise DataError(
-            f"graphs '{error.filename}' are missing", hint="`kdgat data prepare` makes them"
+            f"graphs '{error.filename}' are missing",
+            hint=f"delete '{folder}'; the same command makes it again",
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"graphs in '{folder}' can't be read: {error}",
-            hint="delete that folder; `kdgat data prepare` makes it again",
+            hint=f"delete '{folder}'; the same command makes it again",
         ) from error
     return GraphStore(captures=captures, window_messages=window, **tensors)
 
 
 def _mapped(path: Path) -> Tensor:
-    # Copy-on-write: torch wants a writable array, and nothing here writes to it.
-    array = np.load(path, mmap_mode="c")
+    try:
+        # Copy-on-write: torch wants a writable array, and nothing here writes to it.
+        array = np.lib.format.open_memmap(path, mode="c")
+    except TokenError as error:
+        # From a damaged header, which numpy reads as Python.
+        raise ValueError(f"{path.name} has no readable header") from error
     return torch.from_numpy(array)
 
 
-def _check_shapes(tensors: Mapping[str, Tensor], summary: Mapping[str, int]) -> None:
-    sizes = {
-        "x": summary["nodes"],
-        "edge_attr": summary["edges"],
-        "node_ptr": summary["graphs"] + 1,
-        "capture": summary["graphs"],
-    }
-    for name, size in sizes.items():
-        if len(tensors[name]) != size:
-            raise ValueError(f"{name} has {len(tensors[name])} rows where {size} are expected")
+def _check(tensors: Mapping[str, Tensor], summary: Mapping[str, int]) -> None:
+    graphs, nodes, edges = summary["graphs"], summary["nodes"], summary["edges"]
+    rows = {"x": nodes, "edge_attr": edges, "node_ptr": graphs + 1, "edge_ptr": graphs + 1}
+    for name, tensor in tensors.items():
+        found = tensor.shape[1] if name == "edge_index" else len(tensor)
+        expected = edges if name == "edge_index" else rows.get(name, graphs)
+        if found != expected:
+            raise ValueError(f"{name} has {found} rows where {expected} are expected")
+        dtype = _ARRAYS.get(name, torch.int64)
+        if tensor.dtype != dtype:
+            raise ValueError(f"{name} is {tensor.dtype} where {dtype} is expected")
+    for name, end in (("node_ptr", nodes), ("edge_ptr", edges)):
+        if tensors[name][-1] != end:
+            raise ValueError(f"{name} ends at {tensors[name][-1]} where {end} is expected")

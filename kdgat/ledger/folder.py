@@ -12,13 +12,13 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kdgat.errors import KdgatError, RunError
+from kdgat.errors import KdgatError, RunError, StorageError
 from kdgat.ledger.files import append_line, content_hash, read_lines, write_json, write_text
 from kdgat.ledger.record import RunRecord, record_from, utc_now
 from kdgat.ledger.states import State
@@ -127,16 +127,18 @@ class RunFolder:
             reason=None,
             environment=environment,
         )
-        self.event("started", attempt=attempt)
         stop = threading.Event()
         pulse = threading.Thread(target=self._pulse, args=(stop,), daemon=True)
         pulse.start()
         try:
+            self.event("started", attempt=attempt)
             yield
         except BaseException as error:
-            cancelled = isinstance(error, KeyboardInterrupt)
-            reason = error.problem if isinstance(error, KdgatError) else repr(error)
-            self._end(State.CANCELLED if cancelled else State.FAILED, reason)
+            if isinstance(error, KeyboardInterrupt):
+                self._end(State.CANCELLED, "interrupted from the keyboard")
+            else:
+                known = isinstance(error, KdgatError)
+                self._end(State.FAILED, error.problem if known else repr(error))
             raise
         else:
             self._end(State.COMPLETED, None)
@@ -145,7 +147,13 @@ class RunFolder:
             pulse.join()
 
     def _end(self, state: State, reason: str | None) -> None:
-        self.update(state=state, ended_at=utc_now(), reason=reason)
+        try:
+            self.update(state=state, ended_at=utc_now(), reason=reason)
+        except StorageError:
+            # A full disk still lets go of a file, and without a heartbeat the run is lost.
+            with suppress(OSError):
+                (self.path / "heartbeat").unlink(missing_ok=True)
+            raise
         self.event(state.value, **({"reason": reason} if reason else {}))
 
     def _pulse(self, stop: threading.Event) -> None:

@@ -34,7 +34,6 @@ class RunRecord:
     """The run whose model an evaluation judged."""
     started_at: str | None = None
     ended_at: str | None = None
-    heartbeat_at: str | None = None
     host: str | None = None
     pid: int | None = None
     attempts: int = 0
@@ -99,8 +98,12 @@ def _check_types(record: RunRecord) -> None:
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """A run id that sorts by time and never meets another: `20261121-074455-3f9a2c`."""
-    return f"{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    """A run id that sorts by time and never meets another: `20261121-074455-123f9a2`.
+
+    The last part is the millisecond and four random digits.
+    """
+    now = now or datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}{secrets.token_hex(2)}"
 
 
 def utc_now() -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from kdgat.configs.compose import compose, field_docs, leaves, origins
 from kdgat.configs.dataset import DatasetConfig
 from kdgat.configs.experiments import experiments
@@ -60,10 +62,10 @@ def ingested_datasets(ws: Workspace) -> dict[str, DatasetConfig]:
     found = {}
     for path in sorted(ws.data.glob("*/captures.json")):
         try:
-            manifest = load_manifest(path.parent)
-        except DataError:
+            dataset = DatasetConfig.model_validate(load_manifest(path.parent).dataset)
+        except (DataError, ValidationError):
             continue
-        found[manifest.name] = DatasetConfig.model_validate(manifest.dataset)
+        found[dataset.name] = dataset
     return found
 
 

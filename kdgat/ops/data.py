@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,18 @@ from pydantic import ValidationError
 from kdgat.configs.compose import compose_simulation
 from kdgat.configs.dataset import DATASETS, DatasetConfig, Format
 from kdgat.data.captures import DatasetManifest, load_manifest
+from kdgat.data.simulate import check_folder
 from kdgat.data.simulate import simulate as write_simulation
+from kdgat.data.splits import CaptureSplit
 from kdgat.errors import ConfigError, DataError
 from kdgat.ledger.files import write_json
 from kdgat.ops.config import compose_config, ingested_datasets
 from kdgat.progress import Progress, quiet
 from kdgat.stages.ingest import ingest as ingest_stage
-from kdgat.stages.prepare import CaptureSplit
-from kdgat.stages.prepare import prepare as prepare_stage
 from kdgat.workspace import Workspace
 
 SIMULATED = "simulated"
-_MARK = "simulation.json"
+_MARK = ".simulation.json"
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,12 @@ def simulate_data(
     """
     config = compose_simulation(overrides)
     folder = out or _simulated_raw(ws)
+    check_folder(config, folder)
+    values = config.model_dump(mode="json")
+    # Marked before the first capture: what is broken off half-way is neither real nor whole.
+    write_json(folder / _MARK, {"complete": False, "config": values})
     summary = write_simulation(config, folder, progress)
-    write_json(folder / _MARK, config.model_dump(mode="json"))
+    write_json(folder / _MARK, {"complete": True, "config": values})
     return SimulationResult(
         ws.show(folder), summary.files, summary.rows, summary.attack_rows, summary.folders
     )
@@ -146,7 +151,7 @@ def ingest_data(
     if raw is None:
         if config.provenance != SIMULATED:
             raise DataError(
-                f"where the raw captures of '{dataset}' are was not said",
+                f"the folder of the raw captures of '{dataset}' was not given",
                 hint=f"kdgat data ingest {dataset} --raw DIR",
             )
         raw = _simulated_raw(ws)
@@ -174,6 +179,9 @@ def prepare_data(
         DataError: the dataset is not ingested, or has no benign training window.
     """
     config = compose_config(ws, overrides)
+    # torch takes seconds to import, and of all that is done with data only this needs it.
+    from kdgat.stages.prepare import prepare as prepare_stage
+
     made = prepare_stage(ws.dataset(config.dataset.name), config.data, progress, force=force)
     return PreparedSummary(
         dataset=made.dataset,
@@ -191,6 +199,21 @@ def list_datasets(ws: Workspace) -> tuple[DatasetRow, ...]:
     here = {path.parent.name for path in ws.data.glob("*/captures.json")}
     known = {**DATASETS, **ingested_datasets(ws)}
     return tuple(_row(ws, name, known.get(name)) for name in sorted({*known, *here}))
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no name, such as `../elsewhere`: it would become a path.
+
+    Raises:
+        ConfigError: no dataset can have that name.
+    """
+    try:
+        DatasetConfig(name=name)
+    except ValidationError as error:
+        raise ConfigError(
+            f"'{name}' can't be a dataset's name",
+            hint="begin with a letter; letters, digits, _ and - may follow, 64 at most",
+        ) from error
 
 
 def summarise(manifest: DatasetManifest) -> DatasetSummary:
@@ -242,22 +265,44 @@ def _dataset_config(ws: Workspace, name: str, format: str | None) -> DatasetConf
     if known is not None:
         same = format is None or known.format == format
         return known if same else known.model_copy(update={"format": format})
-    try:
-        return DatasetConfig(name=name, format=cast(Format, format or "can_train_and_test"))
-    except ValidationError as error:
-        raise ConfigError(
-            f"'{name}' can't be a dataset's name",
-            hint="begin with a letter; letters, digits, _ and - may follow, 64 at most",
-        ) from error
+    check_name(name)
+    return DatasetConfig(name=name, format=cast(Format, format or "can_train_and_test"))
 
 
 def _with_provenance(config: DatasetConfig, raw: Path) -> DatasetConfig:
-    """Captures that kdgat made stay simulated, whatever they are called."""
-    if config.provenance == SIMULATED or not (raw / _MARK).is_file():
-        return config
-    if config.name in DATASETS:
+    """Captures that kdgat made stay simulated, whatever they are called; others never become so."""
+    mark = _mark(raw)
+    if mark is None:
+        if config.name == SIMULATED:
+            raise ConfigError(
+                f"'{raw}' holds no simulated captures, and '{SIMULATED}' is for those alone",
+                hint="give captures of your own a name of your own: kdgat data ingest NAME --raw "
+                f"{raw}",
+            )
+        own = config.provenance == SIMULATED
+        return config.model_copy(update={"provenance": "real"}) if own else config
+    if not _complete(mark):
+        raise DataError(
+            f"the simulation in '{mark.parent}' was broken off",
+            hint="run the same `kdgat data simulate` again",
+        )
+    if config.name in DATASETS and config.name != SIMULATED:
         raise ConfigError(
             f"'{raw}' holds simulated captures, and '{config.name}' is a real dataset",
             hint=f"ingest them as '{SIMULATED}' or under a name of your own",
         )
     return config.model_copy(update={"provenance": SIMULATED})
+
+
+def _mark(raw: Path) -> Path | None:
+    """The mark of a simulation that `raw` is: its folder, a capture folder of it, or one file."""
+    place = raw.resolve()
+    marks = [folder / _MARK for folder in (place, place.parent, place.parent.parent)]
+    return next((mark for mark in marks if mark.is_file()), None)
+
+
+def _complete(mark: Path) -> bool:
+    try:
+        return bool(json.loads(mark.read_bytes())["complete"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from kdgat.data.captures import CaptureRecord, load_manifest, load_messages
 from kdgat.ledger.files import atomic_path
-from kdgat.ops.data import DatasetSummary, summarise
+from kdgat.ops.data import DatasetSummary, check_name, summarise
 from kdgat.progress import Progress, quiet
 from kdgat.workspace import Workspace
 
@@ -55,8 +55,10 @@ def describe_dataset(
     """Rows, ids, rates, label balance and oddities of every capture, and a plot of them in time.
 
     Raises:
+        ConfigError: no dataset can have that name.
         DataError: the dataset is not ingested, or a capture of it is damaged.
     """
+    check_name(dataset)
     folder = ws.dataset(dataset)
     manifest = load_manifest(folder)
     figures, series = [], []

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kdgat.configs.run import json_digest
-from kdgat.errors import DataError, RunError
+from kdgat.errors import RunError
 from kdgat.ledger.environment import capture_environment
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord, new_run_id, utc_now
 from kdgat.ledger.scan import find_run, readable, run_folders
 from kdgat.ledger.states import State
+from kdgat.ops.training import check_unchanged
 from kdgat.progress import Progress, quiet
 from kdgat.stages.table import EVALUATION_VERSION
 from kdgat.workspace import Workspace
@@ -60,6 +61,7 @@ def evaluate(
     _need_trained(trained)
     if not again and (done := _earlier(ws, trained)) is not None:
         return _summary(ws, done, "already done")
+    check_unchanged(ws, trained)
     # torch takes seconds to import, and only a new judgement needs it.
     from kdgat.stages.evaluate import evaluate as evaluate_stage
     from kdgat.stages.prepare import prepare
@@ -67,11 +69,6 @@ def evaluate(
 
     model = load_best(subject.checkpoints / BEST)
     prepared = prepare(ws.dataset(trained.dataset), model.config.data, progress)
-    if prepared.dataset_hash != trained.dataset_hash:
-        raise DataError(
-            f"dataset '{trained.dataset}' changed since run '{trained.run_id}' was trained",
-            hint="ingest the captures it was trained on, or train again on these",
-        )
     folder = RunFolder.create(ws.runs, _record(trained), subject.config())
     with folder.working(capture_environment(ws.root)):
         report = evaluate_stage(
@@ -139,19 +136,19 @@ def _summary(
     path = folder.artifacts / "evaluation.json"
     try:
         report = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return EvaluationSummary(
+            run_id=record.run_id,
+            subject=record.subject or "",
+            name=record.name,
+            provenance=record.provenance,
+            protocol="zero_shot",
+            split="test",
+            outcome=outcome,
+            folder=ws.show(folder.path),
+            **report,
+        )
+    except (OSError, ValueError, TypeError) as error:
         raise RunError(
             f"'{path}' can't be read: {error}",
             hint=f"`kdgat evaluate {record.subject} --again` writes a new one",
         ) from error
-    return EvaluationSummary(
-        run_id=record.run_id,
-        subject=record.subject or "",
-        name=record.name,
-        provenance=record.provenance,
-        protocol="zero_shot",
-        split="test",
-        outcome=outcome,
-        folder=ws.show(folder.path),
-        **report,
-    )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kdgat.errors import RunError, did_you_mean
 from kdgat.ledger.files import read_lines
 from kdgat.ledger.record import RunRecord
 from kdgat.ledger.scan import broken, find_run, readable, run_folders
+from kdgat.ledger.states import State
 from kdgat.workspace import Workspace
 
 
@@ -40,7 +42,13 @@ def list_runs(
     state: str | None = None,
     limit: int = 50,
 ) -> RunList:
-    """The newest runs that fit every filter given."""
+    """The newest runs that fit every filter given.
+
+    Raises:
+        RunError: there is no such state.
+    """
+    if state is not None and state not in set(State):
+        raise RunError(f"no run is ever in the state '{state}'", hint=did_you_mean(state, State))
     folders = run_folders(ws.runs)
     wanted = {"dataset": dataset, "stage": stage, "state": state}
     fitting = tuple(

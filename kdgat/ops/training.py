@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from kdgat.configs.compose import sweep, validated
-from kdgat.configs.run import RunConfig
+from kdgat.configs.run import RunConfig, identity_of, json_digest
 from kdgat.data.captures import load_manifest
-from kdgat.errors import RunError
+from kdgat.errors import DataError, RunError
 from kdgat.ledger.environment import capture_environment
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord, new_run_id, utc_now
@@ -77,9 +77,12 @@ def train_sweep(
 ) -> tuple[TrainingSummary, ...]:
     """Train every combination of the overrides' values, one after the other.
 
-    All configs are checked before the first is trained.
+    All configs are checked before the first is trained, and that their datasets are here.
     """
     configs = [compose_config(ws, combination) for combination in sweep(overrides)]
+    for config in configs:
+        stage_of(config.model)
+        load_manifest(ws.dataset(config.dataset.name))
     return tuple(train_config(ws, config, fresh=fresh, progress=progress) for config in configs)
 
 
@@ -87,7 +90,9 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
     """Train a run again from its own folder's config, as a new run.
 
     Raises:
-        RunError: there is no such run, or it is no training run.
+        RunError: there is no such run, it is no training run, or its config is not the one it
+            was trained with.
+        DataError: the dataset is gone, or changed since the training.
     """
     folder = find_run(ws.runs, run, lambda record: record.subject is None)
     record = folder.record()
@@ -96,7 +101,10 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
             f"run '{record.run_id}' is an evaluation of '{record.subject}'",
             hint=f"`kdgat evaluate {record.subject} --again` repeats it",
         )
-    config = validated(folder.config(), f"'{folder.path / 'config.json'}'")
+    values = folder.config()
+    config = validated(values, f"'{folder.path / 'config.json'}'")
+    _check_own_config(folder, values, record)
+    check_unchanged(ws, record)
     again = train_config(ws, config, fresh=True, progress=progress)
     deciding = ("best_epoch", "best_val_task_loss")
     same = all(again.metrics.get(name) == record.metrics.get(name) for name in deciding)
@@ -130,6 +138,19 @@ def train_config(
         metrics = train_stage(folder, config, stage, prepared, teacher, progress)
         folder.update(metrics=metrics)
     return _summary(ws, folder, outcome)
+
+
+def check_unchanged(ws: Workspace, trained: RunRecord) -> None:
+    """Refuse to judge or repeat a run on other captures than those it was trained on.
+
+    Raises:
+        DataError: the dataset is gone, or changed since the training.
+    """
+    if load_manifest(ws.dataset(trained.dataset)).content_hash != trained.dataset_hash:
+        raise DataError(
+            f"dataset '{trained.dataset}' changed since run '{trained.run_id}' was trained",
+            hint="ingest the captures it was trained on, or train again on these",
+        )
 
 
 def resolve_teacher(ws: Workspace, config: RunConfig) -> tuple[RunConfig, RunFolder | None]:
@@ -170,6 +191,20 @@ def resolve_teacher(ws: Workspace, config: RunConfig) -> tuple[RunConfig, RunFol
         )
     distillation = config.distillation.model_copy(update={"teacher": record.run_id})
     return config.model_copy(update={"distillation": distillation}), folder
+
+
+def _check_own_config(folder: RunFolder, values: dict[str, Any], record: RunRecord) -> None:
+    """Refuse a config.json that was changed: what it lacks would silently be a default."""
+    try:
+        same = json_digest(identity_of(values)) == record.digest
+    except (KeyError, TypeError, AttributeError):
+        same = False
+    if not same:
+        raise RunError(
+            f"'{folder.path / 'config.json'}' is not the config that run '{record.run_id}' was "
+            f"trained with (its digest is not {record.digest})",
+            hint="restore the file, or train with overrides of your own (`kdgat train`)",
+        )
 
 
 def _earlier(ws: Workspace, config: RunConfig, stage: Stage, dataset_hash: str) -> RunFolder | None:

@@ -19,7 +19,14 @@ from kdgat.configs.run import json_digest
 from kdgat.data.captures import CaptureRecord, DatasetManifest, load_manifest, load_messages
 from kdgat.data.graphs import Graphs, build_graphs, concatenate
 from kdgat.data.scaling import Scaler
-from kdgat.data.splits import LEFT_OUT, TRAIN, VALIDATION, repeats_of_training, split_blocks
+from kdgat.data.splits import (
+    LEFT_OUT,
+    TRAIN,
+    VALIDATION,
+    CaptureSplit,
+    repeats_of_training,
+    split_blocks,
+)
 from kdgat.data.store import CaptureLabel, GraphStore, open_store, save_store
 from kdgat.data.windows import (
     Messages,
@@ -28,28 +35,12 @@ from kdgat.data.windows import (
     window_hashes,
     window_starts,
 )
-from kdgat.errors import DataError
+from kdgat.errors import DataError, did_you_mean
 from kdgat.ledger.files import write_json
 from kdgat.progress import Progress, quiet
 
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 """Goes up when the same captures and config give other graphs."""
-
-
-@dataclass(frozen=True)
-class CaptureSplit:
-    """Where one training capture's windows went."""
-
-    key: str
-    train: int
-    validation: int
-    train_attacks: int
-    validation_attacks: int
-    embargoed: int
-    repeats: int
-    """Windows left out of validation because their content occurs in training."""
-    tail_messages: int
-    """Messages after the last whole window, in no graph."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +127,21 @@ def scenarios(dataset_folder: Path) -> tuple[str, ...]:
 
 
 def scenario_folder(dataset_folder: Path, prepared: Prepared, scenario: str) -> Path:
-    """The store of one test folder, made when it is first asked for, scaled as the training."""
+    """The store of one test folder, made when it is first asked for, scaled as the training.
+
+    Raises:
+        DataError: there is no such test folder.
+    """
     folder = prepared.folder / scenario
-    if (folder / "store.json").is_file():
-        return folder
     manifest = load_manifest(dataset_folder)
     records = [record for record in manifest.of_role("test") if record.folder == scenario]
+    if not records:
+        raise DataError(
+            f"dataset '{manifest.name}' has no test folder '{scenario}'",
+            hint=did_you_mean(scenario, scenarios(dataset_folder)),
+        )
+    if (folder / "store.json").is_file():
+        return folder
     config = DataConfig.model_validate(_report(prepared.folder)["config"])
     parts = []
     for number, record in enumerate(records):
@@ -272,26 +272,36 @@ def _read(folder: Path, manifest: DatasetManifest) -> Prepared | None:
 def _report(folder: Path) -> dict:
     path = folder / "prepare.json"
     try:
-        return json.loads(path.read_bytes())
+        report = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"'{path}' can't be read: {error}",
-            hint=f"delete '{folder}'; `kdgat data prepare` makes it again",
-        ) from error
+        raise _unreadable(path, error) from error
+    if not isinstance(report, dict):
+        raise _unreadable(path, f"it holds {type(report).__name__}, not a report")
+    return report
+
+
+def _unreadable(path: Path, fault: object) -> DataError:
+    return DataError(
+        f"'{path}' can't be read: {fault}",
+        hint=f"delete '{path.parent}'; the same command makes it again",
+    )
 
 
 def _from_report(folder: Path, manifest: DatasetManifest, report: dict, *, made: bool) -> Prepared:
-    return Prepared(
-        dataset=manifest.name,
-        key=folder.name,
-        folder=folder,
-        dataset_hash=report["dataset_hash"],
-        scaler=Scaler(**report["scaler"]),
-        captures=tuple(CaptureSplit(**row) for row in report["captures"]),
-        train_graphs=report["train_graphs"],
-        validation_graphs=report["validation_graphs"],
-        made=made,
-    )
+    try:
+        return Prepared(
+            dataset=manifest.name,
+            key=folder.name,
+            folder=folder,
+            dataset_hash=report["dataset_hash"],
+            scaler=Scaler(**report["scaler"]),
+            captures=tuple(CaptureSplit(**row) for row in report["captures"]),
+            train_graphs=report["train_graphs"],
+            validation_graphs=report["validation_graphs"],
+            made=made,
+        )
+    except (KeyError, TypeError) as error:
+        raise _unreadable(folder / "prepare.json", f"{error!r}") from error
 
 
 def _need(records: Sequence[CaptureRecord], manifest: DatasetManifest, what: str) -> None:

@@ -6,7 +6,11 @@ checkpoints/best.ckpt         the best epoch's weights with what is needed to us
 
 from __future__ import annotations
 
+import io
+import pickle
+import struct
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,11 @@ from kdgat.training.calibration import Calibration
 
 BEST = "best.ckpt"
 _FORMAT = 1
+# What zipfile, pickle and torch raise on files that are no checkpoints, or only nearly.
+_UNREADABLE = (
+    zipfile.BadZipFile, pickle.UnpicklingError, zlib.error, struct.error, OSError, EOFError,
+    RuntimeError, ValueError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,11 @@ def save_best(
         "calibration": None if calibration is None else asdict(calibration),
         "state": model.state_dict(),
     }
+    # By way of memory: torch's own writer tells a full disk as a RuntimeError without a reason.
+    packed = io.BytesIO()
+    torch.save(content, packed)
     with atomic_path(path) as aside:
-        torch.save(content, aside)
+        aside.write_bytes(packed.getbuffer())
 
 
 def load_best(path: Path) -> TrainedModel:
@@ -65,12 +77,14 @@ def load_best(path: Path) -> TrainedModel:
     Raises:
         CheckpointError: the file is missing, damaged, or doesn't fit this version's models.
     """
-    hint = "evaluate another run (`kdgat runs list`), or train this one again"
+    hint = "choose another run (`kdgat runs list`), or train this one anew with --fresh"
     fault = damage(path)
     if fault:
         raise CheckpointError(f"checkpoint '{path}' {fault}", hint=hint)
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict):
+            raise TypeError(f"it holds {type(content).__name__}, not a trained model")
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']} where {_FORMAT} is expected")
         config = validated(content["config"], f"the config in '{path}'")
@@ -80,7 +94,7 @@ def load_best(path: Path) -> TrainedModel:
         calibration = None if saved is None else Calibration(**saved)
         features = (int(content["features"][0]), int(content["features"][1]))
         return TrainedModel(model.eval(), config, features, content["epoch"], calibration)
-    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+    except (*_UNREADABLE, LookupError, TypeError, AttributeError, ConfigError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"checkpoint '{path}' does not fit: {reason}", hint=hint) from error
 
@@ -118,6 +132,6 @@ def damage(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError) as error:
-        return f"is damaged: {error}"
+    except _UNREADABLE as error:
+        return f"is damaged: {error or type(error).__name__}"
     return None if broken is None else f"is damaged: {broken} fails its checksum"

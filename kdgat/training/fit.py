@@ -18,7 +18,7 @@ from torch import nn
 
 from kdgat.configs.run import RunConfig
 from kdgat.data.store import GraphStore
-from kdgat.errors import RunError
+from kdgat.errors import ConfigError, RunError
 from kdgat.ledger.files import atomic_path
 from kdgat.progress import Progress, quiet
 from kdgat.training.checkpoint import BEST, epoch_path, keep_newest, save_best
@@ -59,6 +59,7 @@ class Selection(Callback):
         self.listen = listen
         self.best_loss = float("inf")
         self.best_epoch = -1
+        self.learning_rate = 0.0
         self.epochs = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,12 +78,16 @@ class Selection(Callback):
         training = self.config.training
         return waited >= training.patience_epochs or self.epochs >= training.max_epochs
 
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Note the epoch's step size: by its end the schedule has moved on to the next."""
+        self.learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note the epoch, keep it if it is the best, and write the checkpoint to resume from."""
         epoch = trainer.current_epoch
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._refuse_nan(epoch, metrics)
-        metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        metrics["learning_rate"] = self.learning_rate
         self.epochs = epoch + 1
         if metrics[MONITOR] < self.best_loss:
             self.best_loss, self.best_epoch = metrics[MONITOR], epoch
@@ -153,6 +158,7 @@ def fit(
         progress: told of every batch.
 
     Raises:
+        ConfigError: a GPU is asked for where there is none.
         RunError: the loss is no longer a number.
         StorageError: a checkpoint can't be written.
     """
@@ -177,10 +183,15 @@ def _trainer(config: RunConfig, callbacks: list[Callback], folder: Path) -> L.Tr
     training, resources = config.training, config.resources
     if resources.threads:
         torch.set_num_threads(resources.threads)
+    if resources.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError(
+            "resources.accelerator = 'gpu', and torch sees no GPU on this machine",
+            hint="run on a node with one, or set resources.accelerator=auto",
+        )
     with _quiet_lightning():
         return L.Trainer(
             accelerator=resources.accelerator,
-            devices=resources.devices,
+            devices=1,
             precision=_PRECISION[training.precision],  # pyright: ignore[reportArgumentType]
             max_epochs=training.max_epochs,
             gradient_clip_val=training.gradient_clip_norm,

@@ -15,6 +15,9 @@ from kdgat.data.batches import BatchLoader, GraphBatch
 from kdgat.data.store import GraphStore
 from kdgat.training.tasks import Objective
 
+_RESIDENT_SHARE = 0.3
+"""Share of the GPU's free memory that graphs may take; the rest is the training step's."""
+
 
 class TrainingModule(L.LightningModule):
     """Trains `model` on one store and validates it on another.
@@ -37,6 +40,15 @@ class TrainingModule(L.LightningModule):
         self.stores = stores
         self.config = config
         self.seed = seed
+
+    def on_fit_start(self) -> None:
+        """Keep the graphs on the GPU where they fit, so that no batch crosses the bus."""
+        if self.device.type != "cuda":
+            return
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if sum(store.nbytes for store in self.stores) < free * _RESIDENT_SHARE:
+            train, validation = self.stores
+            self.stores = (train.to(self.device), validation.to(self.device))
 
     def train_dataloader(self) -> BatchLoader:
         """This epoch's batches; Lightning asks again each epoch."""

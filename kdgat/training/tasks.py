@@ -7,7 +7,7 @@ and without a teacher compare.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float32
@@ -24,6 +24,7 @@ Terms = dict[str, Tensor]
 Answer = TypeVar("Answer")
 
 
+@runtime_checkable
 class Task(Protocol[Answer]):
     """How one kind of model is trained and asked."""
 

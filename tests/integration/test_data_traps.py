@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from kdgat.configs.data import DataConfig
 from kdgat.configs.dataset import DATASETS
 from kdgat.data.captures import DatasetManifest, load_messages
+from kdgat.data.graphs import build_graphs
 from kdgat.data.messages import Oddity
 from kdgat.data.reading import read_capture
+from kdgat.data.windows import Messages, window_starts
 from kdgat.stages.ingest import ingest
+from kdgat.stages.prepare import prepare
 
 HEADER = "timestamp,arbitration_id,data_field,attack\n"
 FUZZED = "train_02_with_attacks/fuzzing-sonata"
@@ -131,6 +136,60 @@ def test_trap_5_ids_stay_values_so_that_a_fuzzed_capture_teaches_no_vocabulary(
     # An id means the same in a capture that was read alone and in one read after it.
     files = {path.suffix for path in folder.rglob("*") if path.is_file()}
     assert files == {".parquet", ".json"}
+
+
+def test_trap_4_no_graph_mixes_captures_that_share_a_clock(
+    ingested: dict[str, tuple[DatasetManifest, Path]],
+) -> None:
+    manifest, folder = ingested["set_01"]
+    prepared = prepare(folder, DataConfig(training_stride_messages=100))
+    records = manifest.of_role("train")
+    stores = (prepared.train(), prepared.validation())
+    for number, record in enumerate(records):
+        seconds = load_messages(folder, record)["timestamp"].to_numpy()
+        assert seconds[0] == 1672531200.0, "the trap is not in this file"
+        starts = window_starts(len(seconds), 100, 100)
+        windows = set(zip(seconds[starts].tolist(), seconds[starts + 99].tolist(), strict=True))
+        for store in stores:
+            mine = store.capture == number
+            spans = zip(store.start_s[mine].tolist(), store.end_s[mine].tolist(), strict=True)
+            assert windows.issuperset(spans)
+    # Had captures been laid end to end, the tails would make further windows.
+    kept = sum(c.train + c.validation + c.embargoed + c.repeats for c in prepared.captures)
+    assert kept == sum(record.rows // 100 for record in records)
+    assert kept < sum(record.rows for record in records) // 100
+
+
+@pytest.mark.parametrize("key", [FUZZED, "test_02_unknown_vehicle_known_attack/fuzzing-Spark"])
+def test_trap_5_an_id_that_was_never_seen_makes_the_same_graphs_as_a_known_one(
+    ingested: dict[str, tuple[DatasetManifest, Path]], key: str
+) -> None:
+    manifest, folder = ingested["hcrl_sa"]
+    record = next(c for c in manifest.captures if c.key == key)
+    messages = Messages.from_frame(load_messages(folder, record).head(50_000))
+    # Every id becomes another one, far from any in the data sets and in another order.
+    others = np.random.default_rng(0).permutation(2048).astype(np.uint32) + 0x10000
+    renamed = replace(messages, arbitration_id=others[messages.arbitration_id])
+    starts = window_starts(len(messages), 100, 100)
+    before, after = (build_graphs(m, starts, DataConfig()) for m in (messages, renamed))
+
+    np.testing.assert_array_equal(before.node_ptr, after.node_ptr)
+    np.testing.assert_array_equal(before.edge_ptr, after.edge_ptr)
+    moved = 0
+    for graph, start in enumerate(starts.tolist()):
+        ids = np.unique(messages.arbitration_id[start : start + 100])
+        # Nodes come in the order of their ids, so this is where each has gone.
+        place = np.argsort(np.argsort(others[ids]))
+        moved += int((place != np.arange(len(ids))).any())
+        nodes = slice(before.node_ptr[graph], before.node_ptr[graph + 1])
+        edges = slice(before.edge_ptr[graph], before.edge_ptr[graph + 1])
+        np.testing.assert_array_equal(after.x[nodes][place], before.x[nodes])
+        source, destination = place[before.edge_index[:, edges]]
+        order = np.lexsort((source, destination))
+        found = np.stack((source, destination))[:, order]
+        np.testing.assert_array_equal(after.edge_index[:, edges], found)
+        np.testing.assert_array_equal(after.edge_attr[edges], before.edge_attr[edges][order])
+    assert moved > 0.9 * len(starts)
 
 
 def test_trap_6_a_repeat_is_found_by_content_under_another_name_and_clock(

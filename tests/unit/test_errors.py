@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kdgat
@@ -72,6 +72,7 @@ def test_names_may_come_from_an_iterator() -> None:
     assert did_you_mean("xyz", iter(["b", "a"])) == "choose one of: a, b"
 
 
+@settings(deadline=None)
 @given(st.sets(NAMES, min_size=1), NAMES)
 def test_a_hint_names_only_what_is_known(known: set[str], wrong: str) -> None:
     hint = did_you_mean(wrong, known)

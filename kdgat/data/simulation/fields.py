@@ -7,7 +7,7 @@ the last field of its message.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -27,6 +27,7 @@ class Moment:
     rng: np.random.Generator
 
 
+@runtime_checkable
 class Field(Protocol):
     """A part of a payload."""
 

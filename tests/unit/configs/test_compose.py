@@ -20,6 +20,12 @@ from kdgat.configs.model import KINDS, SIZES, Kind, Size, model_preset
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError
 
+OTHER_MISTAKES = [
+    *("", "=5", "a=[1", "seed=${", "seed=null", "seed=-1", "seed=4294967296", "seed=???"),
+    *("model=null", "training=3", "model={hidden:3}", "seed=range(3)", "defaults=[]"),
+    *("hydra/launcher=basic", "training.precision=64", "model.dropout=1", "+model=gat"),
+]
+
 
 def fault(*overrides: str) -> tuple[str, str]:
     """Problem and hint of what can't be composed; one sentence, in one line."""
@@ -210,9 +216,9 @@ def test_the_override_grammar_sets_a_field(override: str, field: str, value: obj
             "`kdgat config show` lists every field",
         ),
         (
-            "model@other=gat",
-            "unknown config field 'model@other' in override 'model@other=gat'",
-            "`kdgat config show` lists every field",
+            "model@x=gat",
+            "unknown config field 'model@x' in override 'model@x=gat'",
+            "did you mean 'model'?",
         ),
         (
             "model.latent=3",
@@ -248,9 +254,25 @@ def test_a_mistake_is_told_in_one_sentence_with_the_next_step(
 
 @pytest.mark.parametrize(
     "override",
-    ["=5", "a=[1", "seed=${", "seed=null", "seed=-1", "seed=4294967296", "seed=???", "model=null"]
-    + ["training=3", "model={hidden:3}", "seed=range(3)", "defaults=[]", "hydra/launcher=basic"]
-    + ["training.precision=64", "model.dropout=1", "training.learning_rate=inf", "+model=gat"],
+    [
+        "=5",
+        "a=[1",
+        "seed=${",
+        "seed=null",
+        "seed=-1",
+        "seed=4294967296",
+        "seed=???",
+        "model=null",
+        "training=3",
+        "model={hidden:3}",
+        "seed=range(3)",
+        "defaults=[]",
+        "hydra/launcher=basic",
+        "training.precision=64",
+        "model.dropout=1",
+        "training.learning_rate=inf",
+        "+model=gat",
+    ],
 )
 def test_every_other_mistake_names_the_override_or_its_field(override: str) -> None:
     problem, _ = fault(override)
@@ -266,12 +288,12 @@ def test_a_field_of_another_model_is_refused_by_the_model_that_was_chosen() -> N
 @settings(max_examples=60, deadline=None)
 @given(st.text("abse=,[]{}()'\"\\$+~@./:1 ü", max_size=12))
 def test_no_text_whatever_gives_a_traceback(text: str) -> None:
-    try:
-        compose([text])
-        sweep([text])
-    except ConfigError as error:
-        assert "\n" not in error.problem
-        assert error.hint
+    for work in (compose, sweep):
+        try:
+            work([text])
+        except ConfigError as error:
+            one_line = f"{error.problem} {error.hint}".splitlines()
+            assert len(one_line) == 1
 
 
 def test_an_experiment_stands_for_its_overrides_and_others_win_over_it() -> None:
@@ -361,6 +383,7 @@ def test_a_sweep_that_can_not_be_counted_is_refused(override: str, problem: str)
     assert one_sentence(caught.value)[0] == problem
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.integers(1, 4))
 def test_a_sweep_has_as_many_runs_as_its_values_multiplied(seeds: list[int], count: int) -> None:
     combinations = sweep([f"seed={','.join(map(str, seeds))}", f"model.hidden=range({count})"])
@@ -388,18 +411,22 @@ def somebodys_store() -> Iterator[ConfigStore]:
     store.repo.pop("model")
 
 
+def contents(store: ConfigStore) -> dict[str, list[str]]:
+    return {name: list(group) for name, group in store.repo.items() if isinstance(group, dict)}
+
+
 @pytest.mark.parametrize("overrides", [[], ["seed=${nope}"]])
 def test_composing_leaves_no_global_hydra_state_behind(
     somebodys_store: ConfigStore, overrides: list[str]
 ) -> None:
-    before = {name: dict(group) for name, group in somebodys_store.repo.items() if group}
+    before = contents(somebodys_store)
     for _ in range(2):
         try:
             compose(overrides)
         except ConfigError:
             assert overrides
     assert not GlobalHydra.instance().is_initialized()
-    assert {name: dict(group) for name, group in somebodys_store.repo.items() if group} == before
+    assert contents(somebodys_store) == before
     assert list(somebodys_store.repo["model"]) == ["theirs.yaml"]
 
 
@@ -407,8 +434,7 @@ def test_composing_inside_another_hydra_application_leaves_that_one_initialised(
     with initialize(version_base="1.3", config_path=None):
         theirs = GlobalHydra.instance().hydra
         assert compose(["seed=3"]).seed == 3
-        assert GlobalHydra.instance().is_initialized()
-        assert type(GlobalHydra.instance().hydra) is type(theirs)
+        assert GlobalHydra.instance().hydra is theirs
 
 
 def test_many_threads_compose_at_once_and_each_gets_its_own() -> None:

@@ -68,7 +68,7 @@ def test_a_manifest_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
 def test_a_dataset_that_was_never_ingested_says_how_to(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_manifest(tmp_path / "set_01")
-    assert "dataset 'set_01' has no" in caught.value.problem
+    assert caught.value.problem.startswith("dataset 'set_01' is not ingested")
     assert caught.value.hint == "run `kdgat data ingest set_01 --raw DIR`"
 
 
@@ -150,8 +150,10 @@ def test_a_training_copy_of_a_test_capture_is_the_repeat() -> None:
     }
 
 
-def test_the_datasets_hash_depends_on_the_content_alone() -> None:
+def test_the_datasets_hash_depends_on_every_captures_place_and_content() -> None:
     other = replace(RECORD, name="A", content_hash="0" * 64)
-    same = (replace(other, name="Z"), RECORD)
-    assert hash_captures((RECORD, other)) == hash_captures(same)
-    assert hash_captures((RECORD,)) != hash_captures((RECORD, other))
+    assert hash_captures((RECORD, other)) == hash_captures((other, RECORD))
+    moved = replace(other, folder="test_01_known", role="test")
+    changed = replace(other, content_hash="1" * 64)
+    sets = ((RECORD,), (RECORD, other), (RECORD, moved), (RECORD, changed))
+    assert len({hash_captures(captures) for captures in sets}) == len(sets)

@@ -1,0 +1,134 @@
+"""Training as a whole: the numbers repeat, and an interruption changes none of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdgat.configs.model import GatConfig, ModelConfig, VgaeConfig
+from kdgat.configs.run import RunConfig
+from kdgat.configs.training import TrainingConfig
+from kdgat.data.store import GraphStore
+from kdgat.errors import RunError
+from kdgat.models.table import build_model
+from kdgat.training.checkpoint import load_best, newest_valid
+from kdgat.training.fit import MONITOR, FitResult, fit
+from kdgat.training.tasks import Objective, task_of
+
+GAT = GatConfig(hidden=4, heads=2, layers=2, readout=8, dropout=0.2)
+VGAE = VgaeConfig(hidden=4, heads=2, latent=4, decoder=8)
+Stores = tuple[GraphStore, GraphStore]
+
+
+class _Stopped(Exception):
+    """Stands for whatever ends a process in the middle."""
+
+
+def _train(
+    folder: Path,
+    stores: Stores,
+    model_config: ModelConfig = GAT,
+    stop_after: int | None = None,
+    **training: Any,
+) -> tuple[FitResult, dict[int, dict[str, float | None]]]:
+    """Train for some epochs, from the folder's checkpoint if it has one."""
+    settings = {"max_epochs": 6, "patience_epochs": 6, "batch_graphs": 16, "learning_rate": 0.01}
+    config = RunConfig(model=model_config, training=TrainingConfig(**{**settings, **training}))
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, 27, 3)
+    epochs: dict[int, dict[str, float | None]] = {}
+
+    def listen(epoch: int, metrics: dict[str, float | None]) -> None:
+        if epoch == stop_after:
+            raise _Stopped
+        epochs[epoch] = metrics
+
+    objective = Objective(task_of(config.model), config.distillation)
+    resume, _ = newest_valid(folder)
+    return fit(model, objective, stores, config, folder, resume, listen), epochs
+
+
+@pytest.mark.parametrize("config", [GAT, VGAE], ids=["gat", "vgae"])
+def test_the_same_seed_gives_the_same_loss_to_the_last_bit(
+    config: ModelConfig, stores: Stores, tmp_path: Path
+) -> None:
+    first = _train(tmp_path / "a", stores, config)
+    second = _train(tmp_path / "b", stores, config)
+    assert first == second
+    assert all(
+        torch.equal(one, two)
+        for one, two in zip(
+            load_best(tmp_path / "a" / "best.ckpt").model.state_dict().values(),
+            load_best(tmp_path / "b" / "best.ckpt").model.state_dict().values(),
+            strict=True,
+        )
+    )
+
+
+@pytest.mark.parametrize("config", [GAT, VGAE], ids=["gat", "vgae"])
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+def test_a_training_stopped_in_any_epoch_goes_on_to_the_same_numbers(
+    config: ModelConfig, stop_after: int, stores: Stores, tmp_path: Path
+) -> None:
+    whole, epochs = _train(tmp_path / "whole", stores, config)
+    with pytest.raises(_Stopped):
+        _train(tmp_path / "broken", stores, config, stop_after=stop_after)
+    resumed, later = _train(tmp_path / "broken", stores, config)
+    assert resumed == whole
+    assert later == {epoch: epochs[epoch] for epoch in range(stop_after, 6)}
+
+
+def test_a_seed_of_its_own_gives_other_numbers(stores: Stores, tmp_path: Path) -> None:
+    first, _ = _train(tmp_path / "a", stores)
+    second, _ = _train(tmp_path / "b", stores, learning_rate=0.011)
+    assert first.best_loss != second.best_loss
+
+
+def test_the_kept_weights_are_the_best_epochs_and_not_the_last(
+    stores: Stores, tmp_path: Path
+) -> None:
+    # A step this large makes later epochs worse than an earlier one.
+    result, epochs = _train(tmp_path, stores, learning_rate=0.3, max_epochs=8, patience_epochs=8)
+    losses = {epoch: metrics[MONITOR] for epoch, metrics in epochs.items()}
+    assert result.best_epoch == min(losses, key=lambda epoch: losses[epoch])
+    assert result.best_epoch < 7
+    assert load_best(tmp_path / "best.ckpt").epoch == result.best_epoch
+
+
+def test_training_stops_when_nothing_improved_for_long_enough(
+    stores: Stores, tmp_path: Path
+) -> None:
+    result, epochs = _train(tmp_path, stores, learning_rate=0.5, max_epochs=40, patience_epochs=2)
+    assert result.epochs == len(epochs) == result.best_epoch + 3 < 40
+
+
+def test_a_training_that_had_stopped_early_does_not_go_on_when_resumed(
+    stores: Stores, tmp_path: Path
+) -> None:
+    first, _ = _train(tmp_path, stores, learning_rate=0.5, max_epochs=40, patience_epochs=2)
+    again, epochs = _train(tmp_path, stores, learning_rate=0.5, max_epochs=40, patience_epochs=2)
+    assert again == first
+    assert epochs == {}
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(
+    stores: Stores, tmp_path: Path
+) -> None:
+    broken = GraphStore(**{**vars(stores[0]), "x": torch.full_like(stores[0].x, torch.nan)})
+    with pytest.raises(RunError, match=r"^training diverged in epoch 0: val_loss is nan$"):
+        _train(tmp_path, (broken, stores[1]))
+
+
+def test_only_the_newest_checkpoints_stay(stores: Stores, tmp_path: Path) -> None:
+    _train(tmp_path, stores)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["best.ckpt", "epoch-0004.ckpt", "epoch-0005.ckpt"]
+
+
+def test_a_tiny_run_has_the_loss_it_always_had(stores: Stores, tmp_path: Path) -> None:
+    result, _ = _train(tmp_path, stores)
+    # Changes only when the model, the loss, the features or the order of batches does.
+    assert result.best_loss == pytest.approx(0.0039423, rel=0.02)
