@@ -155,7 +155,7 @@ def _grouped(
     """Keys in order, and the rows they came from, which keep their order within a key.
 
     Key and row are packed into one integer and sorted at once: numpy sorts plain integers with
-    vector instructions, several times faster than it finds the order (`argsort`).
+    vector instructions, faster than it finds an order (`argsort`), a stable one most of all.
     """
     row_bits = len(key).bit_length()
     packed = key << row_bits | np.arange(len(key))
@@ -163,7 +163,7 @@ def _grouped(
     return packed >> row_bits, packed & ((1 << row_bits) - 1)
 
 
-def _joined_ptr(pointers: Sequence[Int64[np.ndarray, "n"]]) -> Int64[np.ndarray, "m"]:
+def _joined_ptr(pointers: Sequence[Int64[np.ndarray, "_"]]) -> Int64[np.ndarray, "pointers"]:
     """Pointers of parts laid one behind the other."""
     sizes = [np.diff(pointer) for pointer in pointers]
     return np.concatenate(([0], np.cumsum(np.concatenate(sizes))))

@@ -11,10 +11,11 @@ from kdgat.ops.training import TrainingSummary, train
 from kdgat.progress import Progress, quiet
 from kdgat.workspace import Workspace
 
-_STEPS = (
-    ("autoencoder", ("model=vgae", "size=large")),
-    ("teacher", ("model=gat", "size=large")),
-    ("student", ("model=gat", "size=small", "distillation.teacher=latest")),
+_COMMON = (f"dataset={SIMULATED}", "training.max_epochs=6", "training.patience_epochs=3")
+_MODELS = (
+    ("model=vgae", "size=large"),
+    ("model=gat", "size=large"),
+    ("model=gat", "size=small", "distillation.teacher=latest"),
 )
 
 
@@ -36,13 +37,12 @@ def quickstart(ws: Workspace, *, progress: Progress = quiet) -> QuickstartResult
     What is done already is not done again, so a second call is quick and a broken-off one goes on.
     """
     start = time.monotonic()
-    dataset = f"dataset={SIMULATED}"
     simulate_data(ws, progress=progress)
     data = ingest_data(ws, SIMULATED, progress=progress)
-    prepared = prepare_data(ws, overrides=[dataset], progress=progress)
+    prepared = prepare_data(ws, overrides=_COMMON, progress=progress)
     trained, evaluated = [], []
-    for _, overrides in _STEPS:
-        run = train(ws, overrides=[dataset, *overrides], progress=progress)
+    for overrides in _MODELS:
+        run = train(ws, overrides=(*_COMMON, *overrides), progress=progress)
         trained.append(run)
         evaluated.append(evaluate(ws, run.run_id, progress=progress))
     student = trained[-1].run_id
@@ -53,9 +53,10 @@ def quickstart(ws: Workspace, *, progress: Progress = quiet) -> QuickstartResult
         evaluated=tuple(evaluated),
         seconds=time.monotonic() - start,
         next_steps=(
-            f"kdgat runs show {student}",
-            "kdgat data ingest hcrl_sa --raw DIR && kdgat train dataset=hcrl_sa model=gat",
-            f"kdgat train -m dataset={SIMULATED} model=gat size=small seed=range(3)",
-            "kdgat experiments",
+            f"uv run kdgat runs show {student}",
+            f"uv run kdgat evaluate {student}",
+            f"uv run kdgat train -m dataset={SIMULATED} model=gat size=small seed=range(3)",
+            "uv run kdgat data ingest hcrl_sa --raw DIR",
+            "uv run kdgat experiments",
         ),
     )

@@ -207,7 +207,7 @@ class TestIngest:
         self, prepared: Tiny, kdgat: Command
     ) -> None:
         # As a killed process leaves it: marked, and captures missing.
-        mark = prepared.data / "raw" / "simulation.json"
+        mark = prepared.data / "raw" / ".simulation.json"
         mark.write_text(json.dumps({**json.loads(mark.read_text()), "complete": False}))
         next((prepared.data / "raw").glob("test_04*/*.gz")).unlink()
         for name in ("simulated", "hcrl_sa", "mine"):
@@ -365,6 +365,11 @@ class TestRuns:
         kdgat("train", *tiny_config).mistake(*words)
 
 
+def figures(metrics: dict[str, Any]) -> dict[str, Any]:
+    """A run's figures, without its file's size: pickle notes a text twice or refers to it."""
+    return {name: value for name, value in metrics.items() if name != "checkpoint_bytes"}
+
+
 def change_record(tiny: Tiny, run: str, **changes: Any) -> None:
     """Write other values into a run's record."""
     from kdgat.ledger.folder import RunFolder
@@ -511,7 +516,7 @@ class TestCheckpoints:
             path.write_bytes(BAD_CHECKPOINTS[case](path.read_bytes()))
         again = kdgat("train", *tiny_config, "--json").json
         assert (again["run_id"], again["outcome"]) == (trained.teacher, "resumed")
-        assert again["metrics"] == before
+        assert figures(again["metrics"]) == figures(before)
         events = kdgat("runs", "show", trained.teacher, "--json").json["events"]
         told = [event["file"] for event in events if event["event"] == "checkpoint_damaged"]
         assert sorted(told) == [path.name for path in damaged]

@@ -20,6 +20,11 @@ Disk = Callable[[str], Path]
 _ROOMY = "size=64m"
 
 
+def figures(metrics: dict[str, Any]) -> dict[str, Any]:
+    """A run's figures, without its file's size: pickle notes a text twice or refers to it."""
+    return {name: value for name, value in metrics.items() if name != "checkpoint_bytes"}
+
+
 def remount(disk: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
 
@@ -88,7 +93,7 @@ def test_wherever_a_full_disk_stops_a_training_it_goes_on_to_the_same_figures(
         assert not list(disk_home.rglob(".partial-*"))
         remount(disk_home, _ROOMY)
         again = kdgat("train", *tiny_config, "--json").json
-        assert again["metrics"] == expected
+        assert figures(again["metrics"]) == figures(expected)
         shutil.rmtree(disk_home / "home" / "runs")
     else:
         pytest.fail("the disk never had room enough")

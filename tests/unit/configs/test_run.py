@@ -76,7 +76,7 @@ def test_the_digest_is_the_same_in_every_process(hash_seed: str) -> None:
 
 
 def test_where_a_run_computes_is_no_part_of_its_identity() -> None:
-    elsewhere = ResourcesConfig(accelerator="cpu", devices=4, threads=3)
+    elsewhere = ResourcesConfig(accelerator="cpu", threads=3)
     assert RunConfig(resources=elsewhere).digest() == RunConfig().digest()
 
 

@@ -16,7 +16,7 @@ EDGES = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], np.float32)
 def test_what_it_was_fitted_on_has_mean_zero_and_deviation_one() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal([5, -3], [2, 0.5], size=(10_000, 2)).astype(np.float32)
-    scaler = Scaler.fit(x, EDGES, clip=100)
+    scaler = Scaler.fit(x, EDGES, clip=100.0)
     scaled = scaler.nodes(x)
     assert scaled.dtype == np.float32
     assert scaled.mean(axis=0).tolist() == pytest.approx([0, 0], abs=1e-4)
@@ -25,7 +25,7 @@ def test_what_it_was_fitted_on_has_mean_zero_and_deviation_one() -> None:
 
 def test_nodes_and_edges_have_scales_of_their_own() -> None:
     x = np.array([[10.0], [30.0]], np.float32)
-    scaler = Scaler.fit(x, EDGES, clip=100)
+    scaler = Scaler.fit(x, EDGES, clip=100.0)
     assert ([*scaler.node_mean], [*scaler.node_std]) == ([20.0], [10.0])
     assert ([*scaler.edge_mean], [*scaler.edge_std]) == ([2.0, 2.0, 2.0], [1.0, 1e-3, 1.0])
     assert scaler.nodes(x).tolist() == [[-1.0], [1.0]]
@@ -34,7 +34,7 @@ def test_nodes_and_edges_have_scales_of_their_own() -> None:
 
 def test_a_feature_that_never_varies_stays_finite_and_tells_a_change() -> None:
     constant = np.full((5, 1), 0.25, np.float32)
-    scaler = Scaler.fit(constant, EDGES, clip=10)
+    scaler = Scaler.fit(constant, EDGES, clip=10.0)
     assert scaler.nodes(constant).tolist() == [[0.0]] * 5
     changed = scaler.nodes(np.array([[0.252], [1.0]], np.float32))
     assert changed[0].item() == pytest.approx(2.0, abs=1e-3)
@@ -57,5 +57,5 @@ def test_no_scaled_value_is_beyond_the_clip(x: np.ndarray, clip: float) -> None:
 
 def test_scaling_leaves_its_argument_as_it_was() -> None:
     before = EDGES.copy()
-    Scaler.fit(EDGES, EDGES, clip=1).edges(EDGES)
+    Scaler.fit(EDGES, EDGES, clip=1.0).edges(EDGES)
     np.testing.assert_array_equal(EDGES, before)

@@ -137,7 +137,7 @@ def test_a_run_is_running_inside_and_completed_after(run: RunFolder) -> None:
         (ValueError("bad shape"), State.FAILED, "ValueError('bad shape')"),
         (DataError("no capture 'x'", hint="ingest it"), State.FAILED, "no capture 'x'"),
         (SystemExit(3), State.FAILED, "SystemExit(3)"),
-        (KeyboardInterrupt(), State.CANCELLED, "KeyboardInterrupt()"),
+        (KeyboardInterrupt(), State.CANCELLED, "interrupted from the keyboard"),
     ],
 )
 def test_a_run_that_is_broken_off_keeps_the_reason_and_the_error_goes_on(
