@@ -19,7 +19,7 @@ def show(overrides: Overrides = None, as_json: AsJson = False) -> None:
 
     Example: kdgat config show dataset=hcrl_sa model=gat size=small
     """
-    from kdgat.configs.compose import leaves
+    from kdgat.configs.fields import leaves
     from kdgat.ops.config import show_config
 
     view = show_config(Workspace.find(), overrides=overrides or ())

@@ -31,7 +31,7 @@ def simulate(
 
     Example: kdgat data simulate seed=3 capture_s=60
     """
-    from kdgat.ops.data import simulate_data
+    from kdgat.ops.simulation import simulate_data
 
     with progress_bar() as listen:
         result = simulate_data(
@@ -155,7 +155,7 @@ def describe(dataset: DatasetName, as_json: AsJson = False) -> None:
         return print_json(result)
     summary = result.summary
     rows = (
-        (each.key, each.attack_type, each.rows, each.ids, round(each.duration_s, 1),
+        (each.key, each.attack_type, each.rows, each.ids, f"{each.duration_s:.1f}",
          round(each.rate_per_s), percent(each.attack_share),
          f"{each.busiest_id} ({percent(each.busiest_share)})",
          sum(each.oddities.values()))

@@ -9,8 +9,8 @@ import typer
 
 def complete_override(incomplete: str) -> list[str]:
     """Field names and group choices that fit what was typed so far."""
-    from kdgat.configs.compose import field_docs
     from kdgat.configs.dataset import DATASETS
+    from kdgat.configs.fields import field_docs
     from kdgat.configs.model import KINDS, SIZES
 
     groups = {"dataset": DATASETS, "model": KINDS, "size": SIZES}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from threading import Lock
-from typing import Any, cast
+from typing import cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize
@@ -22,15 +22,15 @@ from hydra.errors import HydraException
 from hydra_zen import ZenStore
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from kdgat.configs.dataset import DATASETS, DatasetConfig, SimulationConfig
 from kdgat.configs.experiments import experiments
+from kdgat.configs.fields import SHOW, config_error, field_docs, fields_of, leaves, validated
 from kdgat.configs.model import KINDS, SIZES, Kind, model_preset
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError, did_you_mean
 
-_SHOW = "`kdgat config show` lists every field"
 _HYDRA = Lock()
 """Hydra composes in global state, so one thread at a time does."""
 _HYDRAS_OWN = ("hydra", "_dummy_empty_config_.yaml")
@@ -61,7 +61,7 @@ def compose(
         except (HydraException, OmegaConfBaseException) as error:
             field = getattr(error, "full_key", None)
             where = f"{field}: " if field else ""
-            raise ConfigError(f"the overrides: {where}{_first_line(error)}", hint=_SHOW) from error
+            raise ConfigError(f"the overrides: {where}{_first_line(error)}", hint=SHOW) from error
     return validated(values, "the overrides")
 
 
@@ -91,25 +91,13 @@ def sweep(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     return list(product(*choices))
 
 
-def validated(values: object, source: str) -> RunConfig:
-    """A `RunConfig` from plain values, with the first fault as one sentence.
-
-    Raises:
-        ConfigError: names `source`, the field and the value.
-    """
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        raise _config_error(error, source, field_docs()) from error
-
-
 def compose_simulation(overrides: Sequence[str] = ()) -> SimulationConfig:
     """A simulation's config from overrides such as `seed=3 capture_s=60`.
 
     Raises:
         ConfigError: an override is misspelt, unknown or out of range.
     """
-    known = _fields("", SimulationConfig)
+    known = fields_of("", SimulationConfig)
     values = {}
     for override in _parse(overrides):
         if override.key_or_group not in known or override.is_sweep_override():
@@ -121,18 +109,7 @@ def compose_simulation(overrides: Sequence[str] = ()) -> SimulationConfig:
     try:
         return SimulationConfig.model_validate(values)
     except ValidationError as error:
-        raise _config_error(error, "the simulation", known) from error
-
-
-def field_docs(kind: Kind | None = None) -> dict[str, str]:
-    """Every config field by its dotted name, with its one-line description.
-
-    With a kind only that model's own fields are among them, otherwise those of every model.
-    """
-    docs = _fields("", RunConfig)
-    for each in KINDS if kind is None else (kind,):
-        docs |= _fields("model.", type(model_preset(each, "large")))
-    return docs
+        raise config_error(error, "the simulation", known) from error
 
 
 def origins(
@@ -157,44 +134,6 @@ def origins(
             owner = getattr(config, group) if own else config
             found[name] = f"default of {type(owner).__name__}"
     return found
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as dotted names and plain values."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(leaves(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _fields(prefix: str, kind: type[BaseModel]) -> dict[str, str]:
-    docs: dict[str, str] = {}
-    for name, field in kind.model_fields.items():
-        docs[prefix + name] = " ".join((field.description or "").split())
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            docs |= _fields(f"{prefix}{name}.", field.annotation)
-    return docs
-
-
-def _config_error(error: ValidationError, source: str, known: Mapping[str, str]) -> ConfigError:
-    """The first fault as one sentence that names `source`, the field and the value."""
-    fault = error.errors(include_url=False)[0]
-    at = list(fault["loc"])
-    kind = at.pop(1) if at[:1] == ["model"] and len(at) > 1 else None
-    place = ".".join(part for part in at if isinstance(part, str))
-    if kind in KINDS:
-        known = field_docs(kind)
-    if fault["type"] == "extra_forbidden":
-        hint = did_you_mean(place, known, otherwise=_SHOW)
-        return ConfigError(f"{source}: unknown config field '{place}'", hint=hint)
-    message = fault["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    where = f"{place} = {fault['input']!r}: " if place else ""
-    doc = known.get(place)
-    return ConfigError(f"{source}: {where}{message}", hint=f"{place}: {doc}" if doc else _SHOW)
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
@@ -261,7 +200,7 @@ def _check_keys(parsed: Sequence[Override], datasets: Mapping[str, DatasetConfig
             if name not in known:
                 raise ConfigError(
                     f"unknown config field '{name}' in override '{text}'",
-                    hint=did_you_mean(name, known, otherwise=_SHOW),
+                    hint=did_you_mean(name, known, otherwise=SHOW),
                 )
         if key.startswith("model.") and key not in own:
             raise ConfigError(

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdgat.configs.compose import compose, field_docs, leaves, origins
+from kdgat.configs.compose import compose, origins
 from kdgat.configs.dataset import DatasetConfig
 from kdgat.configs.experiments import experiments
+from kdgat.configs.fields import field_docs, leaves
 from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError

@@ -1,42 +1,24 @@
-"""Operations on data: simulate, ingest, prepare, list."""
+"""Operations on data: ingest, prepare, list."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
 from pydantic import ValidationError
 
-from kdgat.configs.compose import compose_simulation
 from kdgat.configs.dataset import DATASETS, DatasetConfig, Format
 from kdgat.data.captures import DatasetManifest, load_manifest
-from kdgat.data.simulate import check_folder
-from kdgat.data.simulate import simulate as write_simulation
 from kdgat.data.splits import CaptureSplit
 from kdgat.errors import ConfigError, DataError
-from kdgat.ledger.files import write_json
 from kdgat.ops.config import compose_config, ingested_datasets
+from kdgat.ops.simulation import SIMULATED, is_whole, simulated_raw, simulation_mark
 from kdgat.progress import Progress, quiet
 from kdgat.stages.ingest import ingest as ingest_stage
 from kdgat.workspace import Workspace
-
-SIMULATED = "simulated"
-_MARK = ".simulation.json"
-
-
-@dataclass(frozen=True)
-class SimulationResult:
-    """What was simulated, and where it lies."""
-
-    folder: str
-    files: int
-    rows: int
-    attack_rows: int
-    folders: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -96,33 +78,6 @@ class DatasetRow:
     problem: str | None = None
 
 
-def simulate_data(
-    ws: Workspace,
-    *,
-    overrides: Sequence[str] = (),
-    out: Path | None = None,
-    progress: Progress = quiet,
-) -> SimulationResult:
-    """Write simulated raw captures; `overrides` are fields of SimulationConfig.
-
-    Raises:
-        ConfigError: an override is wrong.
-        DataError: `out` holds captures that are not simulated.
-        StorageError: the file system refused.
-    """
-    config = compose_simulation(overrides)
-    folder = out or _simulated_raw(ws)
-    check_folder(config, folder)
-    values = config.model_dump(mode="json")
-    # Marked before the first capture: what is broken off half-way is neither real nor whole.
-    write_json(folder / _MARK, {"complete": False, "config": values})
-    summary = write_simulation(config, folder, progress)
-    write_json(folder / _MARK, {"complete": True, "config": values})
-    return SimulationResult(
-        ws.show(folder), summary.files, summary.rows, summary.attack_rows, summary.folders
-    )
-
-
 def ingest_data(
     ws: Workspace,
     dataset: str,
@@ -154,7 +109,7 @@ def ingest_data(
                 f"the folder of the raw captures of '{dataset}' was not given",
                 hint=f"kdgat data ingest {dataset} --raw DIR",
             )
-        raw = _simulated_raw(ws)
+        raw = simulated_raw(ws)
         if not raw.is_dir():
             raise DataError(
                 f"there are no simulated captures in '{ws.show(raw)}'",
@@ -252,10 +207,6 @@ def _row(ws: Workspace, name: str, config: DatasetConfig | None) -> DatasetRow:
     return DatasetRow(name, provenance, True, summary.captures, summary.rows, share)
 
 
-def _simulated_raw(ws: Workspace) -> Path:
-    return ws.dataset(SIMULATED) / "raw"
-
-
 def _dataset_config(ws: Workspace, name: str, format: str | None) -> DatasetConfig:
     known = {**ingested_datasets(ws), **DATASETS}.get(name)
     if format is not None and format not in get_args(Format):
@@ -271,7 +222,7 @@ def _dataset_config(ws: Workspace, name: str, format: str | None) -> DatasetConf
 
 def _with_provenance(config: DatasetConfig, raw: Path) -> DatasetConfig:
     """Captures that kdgat made stay simulated, whatever they are called; others never become so."""
-    mark = _mark(raw)
+    mark = simulation_mark(raw)
     if mark is None:
         if config.name == SIMULATED:
             raise ConfigError(
@@ -281,7 +232,7 @@ def _with_provenance(config: DatasetConfig, raw: Path) -> DatasetConfig:
             )
         own = config.provenance == SIMULATED
         return config.model_copy(update={"provenance": "real"}) if own else config
-    if not _complete(mark):
+    if not is_whole(mark):
         raise DataError(
             f"the simulation in '{mark.parent}' was broken off",
             hint="run the same `kdgat data simulate` again",
@@ -292,17 +243,3 @@ def _with_provenance(config: DatasetConfig, raw: Path) -> DatasetConfig:
             hint=f"ingest them as '{SIMULATED}' or under a name of your own",
         )
     return config.model_copy(update={"provenance": SIMULATED})
-
-
-def _mark(raw: Path) -> Path | None:
-    """The mark of a simulation that `raw` is: its folder, a capture folder of it, or one file."""
-    place = raw.resolve()
-    marks = [folder / _MARK for folder in (place, place.parent, place.parent.parent)]
-    return next((mark for mark in marks if mark.is_file()), None)
-
-
-def _complete(mark: Path) -> bool:
-    try:
-        return bool(json.loads(mark.read_bytes())["complete"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

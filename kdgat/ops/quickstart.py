@@ -5,8 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from kdgat.ops.data import SIMULATED, ingest_data, prepare_data, simulate_data
+from kdgat.ops.data import ingest_data, prepare_data
 from kdgat.ops.evaluation import EvaluationSummary, evaluate
+from kdgat.ops.simulation import (
+    SIMULATED,
+    is_whole,
+    simulate_data,
+    simulated_raw,
+    simulation_mark,
+)
 from kdgat.ops.training import TrainingSummary, train
 from kdgat.progress import Progress, quiet
 from kdgat.workspace import Workspace
@@ -35,9 +42,12 @@ def quickstart(ws: Workspace, *, progress: Progress = quiet) -> QuickstartResult
     """Simulate, ingest, prepare, train autoencoder, teacher and distilled student, evaluate.
 
     What is done already is not done again, so a second call is quick and a broken-off one goes on.
+    Captures that were simulated before, with whatever config, are taken as they are.
     """
     start = time.monotonic()
-    simulate_data(ws, progress=progress)
+    mark = simulation_mark(simulated_raw(ws))
+    if mark is None or not is_whole(mark):
+        simulate_data(ws, progress=progress)
     data = ingest_data(ws, SIMULATED, progress=progress)
     prepared = prepare_data(ws, overrides=_COMMON, progress=progress)
     trained, evaluated = [], []

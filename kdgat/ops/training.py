@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kdgat.configs.compose import sweep, validated
+from kdgat.configs.compose import sweep
+from kdgat.configs.fields import validated
 from kdgat.configs.run import RunConfig, identity_of, json_digest
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError, RunError

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdgat.configs.compose import validated
+from kdgat.configs.fields import validated
 from kdgat.configs.run import RunConfig
 from kdgat.errors import CheckpointError, ConfigError
 from kdgat.ledger.files import atomic_path

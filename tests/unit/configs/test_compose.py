@@ -13,9 +13,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdgat.configs.compose import compose, field_docs, leaves, sweep, validated
+from kdgat.configs.compose import compose, sweep
 from kdgat.configs.dataset import DATASETS, DatasetConfig
 from kdgat.configs.experiments import experiments
+from kdgat.configs.fields import field_docs, leaves, validated
 from kdgat.configs.model import KINDS, SIZES, Kind, Size, model_preset
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError

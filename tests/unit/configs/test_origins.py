@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kdgat.configs.compose import compose, leaves, origins
+from kdgat.configs.compose import compose, origins
 from kdgat.configs.dataset import DatasetConfig
+from kdgat.configs.fields import leaves
 from kdgat.errors import ConfigError
 
 

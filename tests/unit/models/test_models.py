@@ -11,7 +11,7 @@ from kdgat.models.table import MODELS, build_model, parameter_count
 from kdgat.models.vgae import LOG_VARIANCE_LIMIT, VariationalGraphAutoencoder
 
 FEATURES = (len(feature_names(("bytes", "entropy", "rate", "timing"))), len(EDGE_FEATURE_NAMES))
-# The predecessor's own counts (DESIGN.md, section 5).
+# The predecessor's own counts (the project's design brief).
 BUDGET = {("vgae", "large"): 185_850, ("vgae", "small"): 9_186,
           ("gat", "large"): 311_138, ("gat", "small"): 49_202}  # fmt: skip
 

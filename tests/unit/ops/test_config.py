@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kdgat.configs.compose import leaves
 from kdgat.configs.dataset import DatasetConfig
 from kdgat.configs.experiments import experiments
+from kdgat.configs.fields import leaves
 from kdgat.configs.run import RunConfig
 from kdgat.data.captures import DatasetManifest, save_manifest
 from kdgat.errors import ConfigError, RunError
