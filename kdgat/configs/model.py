@@ -1,7 +1,8 @@
 """The models a run can train, told apart by `kind`, and the numbers of each size.
 
-`large` is the teacher, `small` the student that fits an ECU. Their parameter budgets come from the
-predecessor's own counts: VGAE 185,850 and 9,186, GAT 311,138 and 49,202 (the project's design brief).
+`large` is the teacher, `small` the student that fits an ECU. Their parameter budgets are the
+predecessor's own counts: VGAE 185,850 and 9,186, GAT 311,138 and 49,202 (from the project's design
+brief).
 """
 
 from __future__ import annotations
