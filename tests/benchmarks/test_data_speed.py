@@ -2,7 +2,9 @@
 
 Run by hand, on a machine with nothing else to do:
 
-    uv run pytest tests/benchmarks -m benchmarks --benchmark-json speed.json
+    uv run pytest tests/benchmarks -m benchmarks -s -o addopts= --benchmark-json speed.json
+
+Without `-o addopts=` the shapes of every call are checked, and that is timed too.
 
 Both sides read plain CSV from the page cache and make the same arrays. They take turns in one run,
 so that a slow minute hits both, and medians are compared. The loop gets a twentieth of the rows, a
