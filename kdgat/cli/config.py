@@ -26,7 +26,11 @@ def show(overrides: Overrides = None, as_json: AsJson = False) -> None:
     if as_json:
         return print_json(view)
     rows = ((name, value, view.docs.get(name, "")) for name, value in leaves(view.config).items())
-    return print_table(f"config {view.digest}", ("field", "value", "meaning"), rows)
+    return print_table(
+        f"config {view.digest or 'of a teacher yet to be found'}",
+        ("field", "value", "meaning"),
+        rows,
+    )
 
 
 @app.command()

@@ -107,7 +107,10 @@ def progress_bar() -> Iterator[Listener]:
         with _listener() as listen:
             yield listen
     except KeyboardInterrupt:
-        err.print("interrupted; the same command goes on from here", markup=False)
+        err.print(
+            "interrupted; a training goes on from its last whole epoch (without --fresh)",
+            markup=False,
+        )
         raise
 
 

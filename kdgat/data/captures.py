@@ -138,11 +138,16 @@ def mark_repeats(captures: list[CaptureRecord]) -> tuple[CaptureRecord, ...]:
     """The captures sorted by key, each repeat pointing to the one it repeats.
 
     A test capture is the original of its training copies, so that no test message is trained on.
+    Copies in two test folders both stay: each scenario is judged as it was published.
     """
-    originals: dict[str, str] = {}
+    originals: dict[tuple[str, str], str] = {}
+    tested = {c.content_hash: c.key for c in captures if c.role == "test"}
     marked = []
-    for capture in sorted(captures, key=lambda c: (c.role != "test", c.key)):
-        original = originals.setdefault(capture.content_hash, capture.key)
+    for capture in sorted(captures, key=lambda c: c.key):
+        test = capture.role == "test"
+        place = (capture.folder if test else "train", capture.content_hash)
+        first = capture.key if test else tested.get(capture.content_hash, capture.key)
+        original = originals.setdefault(place, first)
         repeated = original if original != capture.key else None
         marked.append(replace(capture, duplicate_of=repeated))
     return tuple(sorted(marked, key=lambda c: c.key))

@@ -2,7 +2,7 @@
 
 Neighbouring windows of a periodic bus look alike, so a random split puts near copies on both sides.
 Here validation is contiguous blocks of each capture, with an embargo around them, and a window
-whose content occurs in training is left out of validation.
+whose content is that of a training window is left out of validation.
 """
 
 from __future__ import annotations

@@ -96,15 +96,17 @@ def save_store(
     graphs: Graphs,
     capture: Int32[np.ndarray, "graphs"],
     captures: Sequence[CaptureLabel],
-    attack_messages: Int64[np.ndarray, "graphs"],
+    attack_messages: Int64[np.ndarray, "graphs"] | None,
     window_messages: int,
 ) -> None:
-    """Write a store, whole or not at all."""
-    arrays = {**vars(graphs), "capture": capture, _LABELS: attack_messages}
+    """Write a store, whole or not at all; without labels it is blind until `save_labels`."""
+    arrays = {**vars(graphs), "capture": capture}
+    if attack_messages is not None:
+        arrays[_LABELS] = attack_messages
     with atomic_path(folder) as aside:
         aside.mkdir()
-        for name in (*_ARRAYS, _LABELS):
-            np.save(aside / f"{name}.npy", arrays[name])
+        for name, array in arrays.items():
+            np.save(aside / f"{name}.npy", array)
         summary = {
             "version": STORE_VERSION,
             "graphs": len(graphs),
@@ -114,6 +116,12 @@ def save_store(
             "captures": [asdict(label) for label in captures],
         }
         write_json(aside / "store.json", summary)
+
+
+def save_labels(folder: Path, attack_messages: Int64[np.ndarray, "graphs"]) -> None:
+    """Write the attack messages of each graph beside a blind store."""
+    with atomic_path(folder / f"{_LABELS}.npy") as aside, aside.open("wb") as file:
+        np.save(file, attack_messages)
 
 
 def open_store(folder: Path, *, labels: bool) -> GraphStore:

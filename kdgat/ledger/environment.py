@@ -19,6 +19,7 @@ _PACKAGES = ("kdgat", "torch", "torch-geometric", "lightning", "numpy", "polars"
 def capture_environment(root: Path) -> dict[str, Any]:
     """Host, Python, package versions, git commit and whether files differ from it, lock's hash."""
     lock = root / "uv.lock"
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),
@@ -26,7 +27,7 @@ def capture_environment(root: Path) -> dict[str, Any]:
         "argv": sys.argv[1:],
         "packages": {name: version(name) for name in _PACKAGES},
         "git_commit": _git(root, "rev-parse", "HEAD"),
-        "git_dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
+        "git_dirty": None if changes is None else bool(changes),
         "lock_sha256": content_hash(lock) if lock.is_file() else None,
     }
 

@@ -6,6 +6,7 @@ killed at any instant leaves the old file or the new one and never half of eithe
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -35,7 +36,11 @@ def atomic_path(final: Path) -> Iterator[Path]:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield aside
         _sync_tree(aside)
-        if final.is_dir() and aside.is_dir():
+        try:
+            aside.replace(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
             # A folder can't be renamed over a full one: the old one steps aside first.
             old = final.with_name(f"{_ASIDE}old-{uuid.uuid4().hex[:8]}-{final.name}")
             final.rename(old)
@@ -45,8 +50,6 @@ def atomic_path(final: Path) -> Iterator[Path]:
                 old.rename(final)
                 raise
             shutil.rmtree(old, ignore_errors=True)
-        else:
-            aside.replace(final)
         _sync(final.parent)
     except BaseException as error:
         _remove(aside)

@@ -2,7 +2,7 @@
 
 <runs>/<dataset>/<size>_<stage>[_kd]/<run_id>/
     run.json  config.json  metrics.jsonl  events.jsonl  heartbeat
-    checkpoints/  artifacts/
+    attempts/  checkpoints/  artifacts/
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from kdgat.errors import KdgatError, RunError, StorageError
-from kdgat.ledger.files import append_line, content_hash, read_lines, write_json, write_text
+from kdgat.ledger.files import (
+    append_line,
+    content_hash,
+    read_lines,
+    storage_error,
+    write_json,
+    write_text,
+)
 from kdgat.ledger.record import RunRecord, record_from, utc_now
 from kdgat.ledger.states import State
 
@@ -115,7 +122,7 @@ class RunFolder:
     @contextmanager
     def working(self, environment: dict[str, Any]) -> Iterator[None]:
         """Mark the run as running while the block lasts, then as completed, failed or cancelled."""
-        attempt = self.record().attempts + 1
+        attempt = self._claim()
         self._beat()
         self.update(
             state=State.RUNNING,
@@ -145,6 +152,26 @@ class RunFolder:
         finally:
             stop.set()
             pulse.join()
+
+    def _claim(self) -> int:
+        """Take the next attempt's number; of two processes that start at once one gets it.
+
+        Raises:
+            RunError: another process took it.
+        """
+        folder = self.path / "attempts"
+        try:
+            folder.mkdir(exist_ok=True)
+            attempt = sum(1 for _ in folder.iterdir()) + 1
+            (folder / str(attempt)).touch(exist_ok=False)
+        except FileExistsError as error:
+            raise RunError(
+                f"another process has just begun to work on run '{self.path.name}'",
+                hint="wait for it, or train anew beside it with --fresh",
+            ) from error
+        except OSError as error:
+            raise storage_error(folder, error) from error
+        return attempt
 
     def _end(self, state: State, reason: str | None) -> None:
         try:

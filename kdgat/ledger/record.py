@@ -29,6 +29,8 @@ class RunRecord:
     seed: int
     created_at: str
     state: State = State.PLANNED
+    graphs: str | None = None
+    """Names the graphs it was trained on: captures, data config, and how graphs are made."""
     teacher: str | None = None
     subject: str | None = None
     """The run whose model an evaluation judged."""

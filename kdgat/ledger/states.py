@@ -1,4 +1,4 @@
-"""The states of a run, and which may follow which."""
+"""The states of a run, and those it may go on from."""
 
 from __future__ import annotations
 
@@ -21,6 +21,3 @@ class State(StrEnum):
 
 RESUMABLE = frozenset({State.FAILED, State.CANCELLED, State.TIMEOUT, State.PREEMPTED, State.LOST})
 """States in which a run stopped before its end and may go on from its newest checkpoint."""
-
-FINISHED = frozenset({State.COMPLETED}) | RESUMABLE
-"""States in which no process works on the run."""

@@ -15,7 +15,7 @@ from kdgat.configs.fields import field_docs, leaves
 from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError
-from kdgat.ledger.scan import find_run
+from kdgat.ledger.scan import LATEST, find_run
 from kdgat.stages.table import STAGES
 from kdgat.workspace import Workspace
 
@@ -24,7 +24,8 @@ from kdgat.workspace import Workspace
 class ConfigView:
     """A resolved config and its identity."""
 
-    digest: str
+    digest: str | None
+    """None where the teacher is `latest`: which run that is decides the identity."""
     config: dict[str, Any]
     docs: dict[str, str]
     """One line on each field."""
@@ -80,7 +81,8 @@ def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
     config = compose_config(ws, overrides)
     values = config.model_dump(mode="json")
     docs = field_docs(config.model.kind)
-    return ConfigView(config.digest(), values, docs)
+    known = config.distillation.teacher != LATEST
+    return ConfigView(config.digest() if known else None, values, docs)
 
 
 def explain_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> tuple[FieldOrigin, ...]:

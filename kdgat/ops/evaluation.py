@@ -59,9 +59,9 @@ def evaluate(
     subject = find_run(ws.runs, run, lambda record: record.subject is None)
     trained = subject.current()
     _need_trained(trained)
+    check_unchanged(ws, subject, trained)
     if not again and (done := _earlier(ws, trained)) is not None:
         return _summary(ws, done, "already done")
-    check_unchanged(ws, trained)
     # torch takes seconds to import, and only a new judgement needs it.
     from kdgat.stages.evaluate import evaluate as evaluate_stage
     from kdgat.stages.prepare import prepare
@@ -113,6 +113,7 @@ def _record(trained: RunRecord) -> RunRecord:
         size=trained.size,
         digest=json_digest(["evaluation", trained.run_id]),
         dataset_hash=trained.dataset_hash,
+        graphs=trained.graphs,
         seed=trained.seed,
         created_at=utc_now(),
         teacher=trained.teacher,

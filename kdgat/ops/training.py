@@ -18,7 +18,7 @@ from kdgat.ledger.scan import LATEST, find_run, readable, run_folders
 from kdgat.ledger.states import RESUMABLE, State
 from kdgat.ops.config import compose_config
 from kdgat.progress import Progress, quiet
-from kdgat.stages.table import Stage, stage_of
+from kdgat.stages.table import Stage, graphs_key, stage_of
 from kdgat.workspace import Workspace
 
 
@@ -102,10 +102,16 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
             f"run '{record.run_id}' is an evaluation of '{record.subject}'",
             hint=f"`kdgat evaluate {record.subject} --again` repeats it",
         )
+    if folder.current().state is not State.COMPLETED:
+        raise RunError(
+            f"run '{record.run_id}' is {folder.current().state.value}, so it has no figures to "
+            "compare with",
+            hint="train it to its end first; the same overrides resume it",
+        )
     values = folder.config()
     config = validated(values, f"'{folder.path / 'config.json'}'")
     _check_own_config(folder, values, record)
-    check_unchanged(ws, record)
+    check_unchanged(ws, folder, record)
     again = train_config(ws, config, fresh=True, progress=progress)
     deciding = ("best_epoch", "best_val_task_loss")
     same = all(again.metrics.get(name) == record.metrics.get(name) for name in deciding)
@@ -117,14 +123,15 @@ def train_config(
 ) -> TrainingSummary:
     """Train a composed config; see `train`."""
     stage = stage_of(config.model)
-    config, teacher = resolve_teacher(ws, config)
-    load_manifest(ws.dataset(config.dataset.name))
+    manifest = load_manifest(ws.dataset(config.dataset.name))
+    graphs = graphs_key(manifest, config.data)
+    config, teacher = resolve_teacher(ws, config, graphs)
     # torch takes seconds to import: a mistake in the config or a missing dataset is told before.
     from kdgat.stages.prepare import prepare
     from kdgat.stages.train import train as train_stage
 
     prepared = prepare(ws.dataset(config.dataset.name), config.data, progress)
-    folder = None if fresh else _earlier(ws, config, stage, prepared.dataset_hash)
+    folder = None if fresh else _earlier(ws, config, stage, graphs)
     outcome: Literal["trained", "resumed"] = "trained"
     if folder is not None:
         record = folder.current()
@@ -133,7 +140,7 @@ def train_config(
         _refuse_running(record)
         outcome = "resumed"
     else:
-        record = _new_record(config, stage, prepared.dataset_hash)
+        record = _new_record(config, stage, manifest.content_hash, graphs)
         folder = RunFolder.create(ws.runs, record, config.model_dump(mode="json"))
     with folder.working(capture_environment(ws.root)):
         metrics = train_stage(folder, config, stage, prepared, teacher, progress)
@@ -141,24 +148,34 @@ def train_config(
     return _summary(ws, folder, outcome)
 
 
-def check_unchanged(ws: Workspace, trained: RunRecord) -> None:
+def check_unchanged(ws: Workspace, folder: RunFolder, trained: RunRecord) -> None:
     """Refuse to judge or repeat a run on other captures than those it was trained on.
 
     Raises:
-        DataError: the dataset is gone, or changed since the training.
+        DataError: the dataset is gone, or its captures or the making of graphs changed since.
     """
-    if load_manifest(ws.dataset(trained.dataset)).content_hash != trained.dataset_hash:
+    manifest = load_manifest(ws.dataset(trained.dataset))
+    if manifest.content_hash != trained.dataset_hash:
         raise DataError(
             f"dataset '{trained.dataset}' changed since run '{trained.run_id}' was trained",
             hint="ingest the captures it was trained on, or train again on these",
         )
+    config = validated(folder.config(), f"'{folder.path / 'config.json'}'")
+    if graphs_key(manifest, config.data) != trained.graphs:
+        raise DataError(
+            f"run '{trained.run_id}' was trained on graphs that this version makes differently",
+            hint="train again: the same overrides make a new run",
+        )
 
 
-def resolve_teacher(ws: Workspace, config: RunConfig) -> tuple[RunConfig, RunFolder | None]:
+def resolve_teacher(
+    ws: Workspace, config: RunConfig, graphs: str
+) -> tuple[RunConfig, RunFolder | None]:
     """The config with its teacher as a run id, and the teacher's folder.
 
     Raises:
-        RunError: the teacher does not exist, has not completed, or is of another dataset or kind.
+        RunError: the teacher does not exist, has not completed, is of another dataset or kind, or
+            was trained on other graphs than the student's (`graphs`).
     """
     wanted = config.distillation.teacher
     if wanted is None:
@@ -167,7 +184,8 @@ def resolve_teacher(ws: Workspace, config: RunConfig) -> tuple[RunConfig, RunFol
 
     def fits(record: RunRecord) -> bool:
         same = record.dataset == dataset and record.model == kind
-        return same and record.size == "large" and record.subject is None
+        whole = record.size == "large" and record.subject is None
+        return same and whole and record.graphs == graphs
 
     try:
         folder = find_run(ws.runs, wanted, fits)
@@ -175,7 +193,8 @@ def resolve_teacher(ws: Workspace, config: RunConfig) -> tuple[RunConfig, RunFol
         if wanted != LATEST:
             raise
         raise RunError(
-            f"no completed large {kind} on '{dataset}' to be the teacher",
+            f"no completed large {kind} on '{dataset}' as it is now, with the student's data.*, to "
+            "be the teacher",
             hint=f"train it first: kdgat train dataset={dataset} model={kind} size=large",
         ) from error
     record = folder.current()
@@ -184,6 +203,13 @@ def resolve_teacher(ws: Workspace, config: RunConfig) -> tuple[RunConfig, RunFol
             f"teacher '{record.run_id}' is {record.name} ({record.stage}), the student "
             f"{dataset}-{kind}-{config.size}",
             hint="choose a teacher of the same dataset and model (`kdgat runs list`)",
+        )
+    if record.graphs != graphs:
+        raise RunError(
+            f"teacher '{record.run_id}' was trained on other captures, windows or features than "
+            "the student would be",
+            hint="give the student the teacher's data.* (`kdgat config diff`), or train a teacher "
+            "with the student's",
         )
     if record.state is not State.COMPLETED:
         raise RunError(
@@ -208,15 +234,15 @@ def _check_own_config(folder: RunFolder, values: dict[str, Any], record: RunReco
         )
 
 
-def _earlier(ws: Workspace, config: RunConfig, stage: Stage, dataset_hash: str) -> RunFolder | None:
+def _earlier(ws: Workspace, config: RunConfig, stage: Stage, graphs: str) -> RunFolder | None:
     """The newest run of this very experiment that is done, running or can go on."""
     from kdgat.training.checkpoint import BEST, damage
 
-    identity = (config.digest(), dataset_hash, stage.name, stage.version)
+    identity = (config.digest(), graphs, stage.name, stage.version)
     fitting = [
         (folder, record)
         for folder, record in readable(run_folders(ws.runs / config.dataset.name, depth=2))
-        if (record.digest, record.dataset_hash, record.stage, record.stage_version) == identity
+        if (record.digest, record.graphs, record.stage, record.stage_version) == identity
     ]
     for folder, record in fitting:
         if record.state is State.COMPLETED and damage(folder.checkpoints / BEST) is None:
@@ -234,7 +260,7 @@ def _refuse_running(record: RunRecord) -> None:
         )
 
 
-def _new_record(config: RunConfig, stage: Stage, dataset_hash: str) -> RunRecord:
+def _new_record(config: RunConfig, stage: Stage, dataset_hash: str, graphs: str) -> RunRecord:
     return RunRecord(
         run_id=new_run_id(),
         stage=stage.name,
@@ -245,6 +271,7 @@ def _new_record(config: RunConfig, stage: Stage, dataset_hash: str) -> RunRecord
         size=config.size,
         digest=config.digest(),
         dataset_hash=dataset_hash,
+        graphs=graphs,
         seed=config.seed,
         created_at=utc_now(),
         teacher=config.distillation.teacher,

@@ -24,7 +24,7 @@ from kdgat.ledger.files import atomic_path, content_hash, write_json
 from kdgat.ledger.folder import RunFolder
 from kdgat.models.table import parameter_count
 from kdgat.progress import Progress, quiet
-from kdgat.stages.prepare import Prepared, scenario_folder, scenarios
+from kdgat.stages.prepare import Prepared, label_scenario, scenario_folder, scenarios
 from kdgat.training.calibration import Calibration
 from kdgat.training.checkpoint import TrainedModel
 from kdgat.training.metrics import WindowMetrics, window_metrics
@@ -95,6 +95,7 @@ def evaluate(
         score = _scores(subject, subject.calibration, blind)
         _keep_scores(run, name, blind, score)
         latency_ms = latency_ms or _latency_ms(subject.model, subject.config.model, blind)
+        label_scenario(dataset_folder, prepared, name)
         labelled = open_store(folder, labels=True)
         results += judge(name, labelled, score, subject.calibration.threshold)
     progress("evaluated", len(names), len(names))

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Bool, Int8, Int64
 
 from kdgat.configs.data import DataConfig
-from kdgat.configs.run import json_digest
 from kdgat.data.captures import CaptureRecord, DatasetManifest, load_manifest, load_messages
 from kdgat.data.graphs import Graphs, build_graphs, concatenate
 from kdgat.data.scaling import Scaler
@@ -27,7 +26,7 @@ from kdgat.data.splits import (
     repeats_of_training,
     split_blocks,
 )
-from kdgat.data.store import CaptureLabel, GraphStore, open_store, save_store
+from kdgat.data.store import CaptureLabel, GraphStore, open_store, save_labels, save_store
 from kdgat.data.windows import (
     Messages,
     tail_messages,
@@ -38,9 +37,7 @@ from kdgat.data.windows import (
 from kdgat.errors import DataError, did_you_mean
 from kdgat.ledger.files import write_json
 from kdgat.progress import Progress, quiet
-
-PREPARE_VERSION = 2
-"""Goes up when the same captures and config give other graphs."""
+from kdgat.stages.table import PREPARE_VERSION, graphs_key
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def prepare(
         StorageError: the graphs can't be written; nothing half-written is read later.
     """
     manifest = load_manifest(dataset_folder)
-    folder = dataset_folder / "graphs" / _key(manifest, config)
+    folder = dataset_folder / "graphs" / graphs_key(manifest, config)
     done = None if force else _read(folder, manifest)
     if done is not None:
         return done
@@ -127,12 +124,46 @@ def scenarios(dataset_folder: Path) -> tuple[str, ...]:
 
 
 def scenario_folder(dataset_folder: Path, prepared: Prepared, scenario: str) -> Path:
-    """The store of one test folder, made when it is first asked for, scaled as the training.
+    """The blind store of one test folder, made when it is first asked for, scaled as the training.
 
     Raises:
-        DataError: there is no such test folder.
+        DataError: there is no such test folder, or no window in it.
     """
     folder = prepared.folder / scenario
+    records = _scenario_records(dataset_folder, scenario)
+    if (folder / "store.json").is_file():
+        return folder
+    config = DataConfig.model_validate(_report(prepared.folder)["config"])
+    parts = []
+    for number, record in enumerate(records):
+        capture = _load(dataset_folder, record, config, config.stride_messages, labels=False)
+        parts.append(_part(capture, np.ones(len(capture.starts), bool), config, number))
+    part = _joined(parts, config)
+    if len(part.graphs) == 0:
+        raise DataError(
+            f"test folder '{scenario}' has no window of {config.window_messages} messages",
+            hint="ingest longer captures, or train with a lower data.window_messages",
+        )
+    labels = [_label(record) for record in records]
+    _save(folder, part, labels, prepared.scaler, config, blind=True)
+    return folder
+
+
+def label_scenario(dataset_folder: Path, prepared: Prepared, scenario: str) -> None:
+    """Write the labels beside a test folder's store: the first time anybody reads them.
+
+    Raises:
+        DataError: there is no such test folder, or a capture of it is damaged.
+    """
+    config = DataConfig.model_validate(_report(prepared.folder)["config"])
+    attacks = [
+        _load(dataset_folder, record, config, config.stride_messages).attacks
+        for record in _scenario_records(dataset_folder, scenario)
+    ]
+    save_labels(prepared.folder / scenario, np.concatenate(attacks))
+
+
+def _scenario_records(dataset_folder: Path, scenario: str) -> list[CaptureRecord]:
     manifest = load_manifest(dataset_folder)
     records = [record for record in manifest.of_role("test") if record.folder == scenario]
     if not records:
@@ -140,16 +171,7 @@ def scenario_folder(dataset_folder: Path, prepared: Prepared, scenario: str) -> 
             f"dataset '{manifest.name}' has no test folder '{scenario}'",
             hint=did_you_mean(scenario, scenarios(dataset_folder)),
         )
-    if (folder / "store.json").is_file():
-        return folder
-    config = DataConfig.model_validate(_report(prepared.folder)["config"])
-    parts = []
-    for number, record in enumerate(records):
-        capture = _load(dataset_folder, record, config, config.stride_messages)
-        parts.append(_part(capture, np.ones(len(capture.starts), bool), config, number))
-    labels = [_label(record) for record in records]
-    _save(folder, _joined(parts, config), labels, prepared.scaler, config)
-    return folder
+    return records
 
 
 @dataclass(frozen=True)
@@ -172,11 +194,20 @@ class _Part:
     attacks: Int64[np.ndarray, "graphs"]
 
 
-def _load(dataset_folder: Path, record: CaptureRecord, config: DataConfig, stride: int) -> _Loaded:
+def _load(
+    dataset_folder: Path,
+    record: CaptureRecord,
+    config: DataConfig,
+    stride: int,
+    *,
+    labels: bool = True,
+) -> _Loaded:
+    """One capture's windows; without labels, every window counts as benign."""
     frame = load_messages(dataset_folder, record)
     messages = Messages.from_frame(frame)
     starts = window_starts(len(messages), config.window_messages, stride)
-    attacks = window_attacks(frame["attack"].to_numpy(), starts, config.window_messages)
+    attack = frame["attack"].to_numpy() if labels else np.zeros(len(messages), dtype=bool)
+    attacks = window_attacks(attack, starts, config.window_messages)
     hashes = window_hashes(messages, starts, config.window_messages)
     return _Loaded(record, messages, starts, attacks, hashes)
 
@@ -222,7 +253,13 @@ def _fit(train: _Part, config: DataConfig, manifest: DatasetManifest) -> Scaler:
 
 
 def _save(
-    folder: Path, part: _Part, labels: Sequence[CaptureLabel], scaler: Scaler, config: DataConfig
+    folder: Path,
+    part: _Part,
+    labels: Sequence[CaptureLabel],
+    scaler: Scaler,
+    config: DataConfig,
+    *,
+    blind: bool = False,
 ) -> None:
     fields = vars(part.graphs)
     scaled = {"x": scaler.nodes(part.graphs.x), "edge_attr": scaler.edges(part.graphs.edge_attr)}
@@ -231,7 +268,7 @@ def _save(
         Graphs(**{**fields, **scaled}),
         part.capture,
         labels,
-        part.attacks,
+        None if blind else part.attacks,
         config.window_messages,
     )
 
@@ -255,10 +292,6 @@ def _count(capture: _Loaded, side: Int8[np.ndarray, "windows"], config: DataConf
 
 def _label(record: CaptureRecord) -> CaptureLabel:
     return CaptureLabel(record.key, record.attack_type, record.vehicle)
-
-
-def _key(manifest: DatasetManifest, config: DataConfig) -> str:
-    return json_digest([PREPARE_VERSION, manifest.content_hash, config.model_dump(mode="json")])
 
 
 def _read(folder: Path, manifest: DatasetManifest) -> Prepared | None:

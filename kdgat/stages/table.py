@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kdgat.configs.data import DataConfig
 from kdgat.configs.model import Kind, ModelConfig
+from kdgat.configs.run import json_digest
+from kdgat.data.captures import DatasetManifest
 from kdgat.errors import ConfigError
 
 
@@ -28,8 +31,15 @@ STAGES: dict[str, Stage] = {
 }
 
 
+PREPARE_VERSION = 2
+"""Goes up when the same captures and config give other graphs."""
 EVALUATION_VERSION = 1
 """Goes up when the same model and captures give other figures."""
+
+
+def graphs_key(manifest: DatasetManifest, config: DataConfig) -> str:
+    """Names the graphs that these captures and this config give: their folder, a run's input."""
+    return json_digest([PREPARE_VERSION, manifest.content_hash, config.model_dump(mode="json")])
 
 
 def stage_of(config: ModelConfig) -> Stage:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from kdgat.configs.model import VgaeConfig
 from kdgat.configs.run import RunConfig
 from kdgat.data.batches import subset
 from kdgat.data.store import GraphStore
@@ -16,7 +17,7 @@ from kdgat.models.table import build_model, parameter_count
 from kdgat.progress import Progress, quiet
 from kdgat.stages.prepare import Prepared
 from kdgat.stages.table import Stage
-from kdgat.training.calibration import calibrate
+from kdgat.training.calibration import PROBABILITY, calibrate
 from kdgat.training.checkpoint import BEST, epoch_of, load_best, newest_valid, save_best
 from kdgat.training.fit import fit
 from kdgat.training.scoring import score_parts
@@ -126,7 +127,10 @@ def _calibrate_best(
     """Write into the best checkpoint how its scores become decisions."""
     path = run.checkpoints / BEST
     trained = load_best(path)
-    benign = _benign(prepared.validation())
-    parts = score_parts(trained.model, config.model, benign, config.training.batch_graphs)
-    calibration = calibrate(config.model, parts)
+    if isinstance(config.model, VgaeConfig):
+        benign = _benign(prepared.validation())
+        parts = score_parts(trained.model, config.model, benign, config.training.batch_graphs)
+        calibration = calibrate(config.model, parts)
+    else:
+        calibration = PROBABILITY
     save_best(path, trained.model, config, features, trained.epoch, calibration)

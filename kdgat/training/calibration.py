@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from kdgat.configs.model import ModelConfig, VgaeConfig
+from kdgat.configs.model import VgaeConfig
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,18 @@ class Calibration:
         return standard.max(axis=1)
 
 
-def calibrate(
-    config: ModelConfig, benign_parts: Float64[np.ndarray, "windows parts"]
-) -> Calibration:
-    """Calibration of a model from its score parts on benign validation windows.
+PROBABILITY = Calibration((0.0,), (1.0,), 0.5)
+"""A classifier's: its probability of attack is taken as it is."""
 
-    A classifier's probability is taken as it is, with 0.5 for threshold. An autoencoder's parts
-    are measured in standard deviations of benign windows, and the threshold is their quantile.
+
+def calibrate(
+    config: VgaeConfig, benign_parts: Float64[np.ndarray, "windows parts"]
+) -> Calibration:
+    """Calibration of an autoencoder from its score parts on benign validation windows.
+
+    Parts are measured in standard deviations of benign windows, and the threshold is a quantile of
+    the benign scores.
     """
-    if not isinstance(config, VgaeConfig):
-        return Calibration((0.0,), (1.0,), 0.5)
     center = benign_parts.mean(axis=0)
     spread = np.maximum(benign_parts.std(axis=0), 1e-9)
     unset = Calibration(center.tolist(), spread.tolist(), 0.0)

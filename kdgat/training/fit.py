@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from kdgat.configs.run import RunConfig
@@ -212,6 +213,11 @@ def _run(trainer: L.Trainer, module: TrainingModule, resume: Path | None) -> Non
     listener = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, ckpt_path=resume, weights_only=True)
+    except SIGTERMException as error:
+        raise RunError(
+            "the process was told to end (SIGTERM)",
+            hint="the same command goes on from the last whole epoch",
+        ) from error
     except SystemExit as error:
         signal.signal(signal.SIGINT, listener)
         raise KeyboardInterrupt from error

@@ -19,6 +19,10 @@ _RESIDENT_SHARE = 0.3
 """Share of the GPU's free memory that graphs may take; the rest is the training step's."""
 
 
+_SEEDS = 2**63
+"""Seeds that torch takes."""
+
+
 class TrainingModule(L.LightningModule):
     """Trains `model` on one store and validates it on another.
 
@@ -79,7 +83,8 @@ class TrainingModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule}}
 
     def _step(self, batch: GraphBatch, batch_idx: int, phase: str) -> dict[str, Tensor]:
-        torch.manual_seed((self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx)
+        step_seed = (self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx
+        torch.manual_seed(step_seed % _SEEDS)
         terms = self.objective(self.model, batch)
         self.log_dict(
             {f"{phase}_{name}": value.detach() for name, value in terms.items()},

@@ -445,7 +445,9 @@ class TestTeacher:
         self, trained: Tiny, kdgat: Command, student_config: tuple[str, ...]
     ) -> None:
         words = (*student_config, "data.window_messages=50")
-        self.student(kdgat, words, trained.teacher).mistake(trained.teacher, "other windows")
+        self.student(kdgat, words, trained.teacher).mistake(
+            trained.teacher, "other captures, windows"
+        )
 
 
 def flip(content: bytes) -> bytes:

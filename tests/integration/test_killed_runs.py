@@ -112,7 +112,9 @@ def test_a_run_interrupted_from_the_keyboard_is_cancelled_and_goes_on(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=_DEADLINE_S)
     assert process.returncode == 130
-    assert err.strip() == "interrupted; the same command goes on from here"
+    assert (
+        err.strip() == "interrupted; a training goes on from its last whole epoch (without --fresh)"
+    )
     (run,) = run_folders(own_home / "runs")
     assert run.record().state is State.CANCELLED
     assert _finish(_start(own_home))["outcome"] == "resumed"

@@ -150,6 +150,18 @@ def test_a_training_copy_of_a_test_capture_is_the_repeat() -> None:
     }
 
 
+def test_a_capture_in_two_test_folders_is_judged_in_both() -> None:
+    one = replace(RECORD, folder="test_01_known", role="test")
+    two = replace(RECORD, folder="test_02_unknown", role="test")
+    again = replace(two, name="DoS-9")
+    marked = mark_repeats([one, two, again])
+    assert {c.key: c.duplicate_of for c in marked} == {
+        "test_01_known/DoS-1": None,
+        "test_02_unknown/DoS-1": None,
+        "test_02_unknown/DoS-9": "test_02_unknown/DoS-1",
+    }
+
+
 def test_the_datasets_hash_depends_on_every_captures_place_and_content() -> None:
     other = replace(RECORD, name="A", content_hash="0" * 64)
     assert hash_captures((RECORD, other)) == hash_captures((other, RECORD))

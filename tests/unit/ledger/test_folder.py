@@ -311,6 +311,7 @@ def test_nothing_but_the_named_files_is_left_in_a_runs_folder(run: RunFolder) ->
     with run.working({}):
         run.log_metrics(0, {"loss": 1.0})
     assert sorted(path.name for path in run.path.iterdir()) == [
+        "attempts",
         "config.json",
         "events.jsonl",
         "heartbeat",
@@ -318,3 +319,12 @@ def test_nothing_but_the_named_files_is_left_in_a_runs_folder(run: RunFolder) ->
         "run.json",
     ]
     assert json.loads((run.path / "run.json").read_bytes())["state"] == "completed"
+
+
+def test_of_two_processes_that_take_up_a_run_at_once_one_is_refused(run: RunFolder) -> None:
+    # What the other process leaves in the instant between its claim and its first record.
+    (run.path / "attempts").mkdir()
+    (run.path / "attempts" / "2").touch()
+    with pytest.raises(RunError, match=r"^another process has just begun"), run.working({}):
+        pass
+    assert run.record().state is State.PLANNED

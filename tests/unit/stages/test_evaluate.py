@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -77,14 +77,18 @@ def test_scores_are_written_and_hashed_before_the_labels_are_read(
     dataset: Path, prepared: Prepared, tmp_path: Path
 ) -> None:
     first = scenarios(dataset)[0]
-    labels = scenario_folder(dataset, prepared, first) / "attack_messages.npy"
-    hidden = labels.rename(tmp_path / "hidden.npy")
+    store = scenario_folder(dataset, prepared, first)
+    (store / "attack_messages.npy").unlink(missing_ok=True)
+    captures = dataset / "captures" / first
+    hidden = captures.rename(tmp_path / "hidden")
     run = _run(tmp_path)
     try:
-        with pytest.raises(DataError, match=r"attack_messages\.npy' are missing"):
+        # Scoring takes the store, which is blind; labels are only in the captures.
+        with pytest.raises(DataError, match=r"can't read capture"):
             _evaluate(run, dataset, prepared)
     finally:
-        hidden.rename(labels)
+        hidden.rename(captures)
+    assert not (store / "attack_messages.npy").exists()
     scores = run.artifacts / "scores" / f"{first}.parquet"
     event = read_lines(run.path / "events.jsonl")[-1]
     assert (event["event"], event["sha256"]) == ("scored", content_hash(scores))
@@ -94,16 +98,21 @@ def test_scores_are_the_same_whatever_the_labels_say(
     dataset: Path, prepared: Prepared, tmp_path: Path
 ) -> None:
     first = scenarios(dataset)[0]
-    labels = scenario_folder(dataset, prepared, first) / "attack_messages.npy"
-    truth = np.load(labels)
     one = _run(tmp_path / "one")
     honest = _evaluate(one, dataset, prepared)
-    np.save(labels, np.flip(truth))
     two = _run(tmp_path / "two")
+    paths = sorted((dataset / "captures" / first).glob("*.parquet"))
+    truth = {path: path.read_bytes() for path in paths}
+    shutil.rmtree(prepared.folder / first)
     try:
+        for path in paths:
+            messages = pl.read_parquet(path)
+            messages.with_columns(~pl.col("attack")).write_parquet(path)
         turned = _evaluate(two, dataset, prepared)
     finally:
-        np.save(labels, truth)
+        for path, content in truth.items():
+            path.write_bytes(content)
+        shutil.rmtree(prepared.folder / first)
     name = Path("scores") / f"{first}.parquet"
     assert pl.read_parquet(one.artifacts / name).equals(pl.read_parquet(two.artifacts / name))
     assert honest.scenarios[0].metrics != turned.scenarios[0].metrics

@@ -18,7 +18,13 @@ from kdgat.data.store import GraphStore, open_store
 from kdgat.data.windows import Messages, window_starts
 from kdgat.errors import DataError
 from kdgat.stages.ingest import ingest
-from kdgat.stages.prepare import Prepared, prepare, scenario_folder, scenarios
+from kdgat.stages.prepare import (
+    Prepared,
+    label_scenario,
+    prepare,
+    scenario_folder,
+    scenarios,
+)
 
 DATASET = DatasetConfig(name="tiny", provenance="simulated")
 CONFIG = DataConfig(training_stride_messages=50)
@@ -306,7 +312,11 @@ def test_a_test_store_is_scaled_as_the_training_and_has_every_window(
 ) -> None:
     folder, prepared = shared
     for scenario in scenarios(folder):
-        store = open_store(scenario_folder(folder, prepared, scenario), labels=True)
+        store_folder = scenario_folder(folder, prepared, scenario)
+        with pytest.raises(DataError, match="attack_messages"):
+            open_store(store_folder, labels=True)
+        label_scenario(folder, prepared, scenario)
+        store = open_store(store_folder, labels=True)
         records = [r for r in load_manifest(folder).of_role("test") if r.folder == scenario]
         assert [label.key for label in store.captures] == [record.key for record in records]
         for number, record in enumerate(records):

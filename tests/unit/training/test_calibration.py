@@ -3,14 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kdgat.configs.model import GatConfig, VgaeConfig
-from kdgat.training.calibration import calibrate
+from kdgat.configs.model import VgaeConfig
+from kdgat.training.calibration import PROBABILITY, calibrate
 
 
 def test_a_classifiers_probability_is_taken_as_it_is() -> None:
-    calibration = calibrate(GatConfig(), np.array([[0.01], [0.2]]))
-    assert calibration.threshold == 0.5
-    assert calibration.scores(np.array([[0.3], [0.7]])).tolist() == [0.3, 0.7]
+    assert PROBABILITY.threshold == 0.5
+    assert PROBABILITY.scores(np.array([[0.3], [0.7]])).tolist() == [0.3, 0.7]
 
 
 def test_an_autoencoders_threshold_is_a_quantile_of_benign_scores() -> None:

@@ -81,6 +81,14 @@ def test_a_training_stopped_in_any_epoch_goes_on_to_the_same_numbers(
     assert later == {epoch: epochs[epoch] for epoch in range(stop_after, 6)}
 
 
+@pytest.mark.parametrize("seed", [20261121, 2**32 - 1])
+def test_any_seed_a_config_allows_trains(seed: int, stores: Stores, tmp_path: Path) -> None:
+    config = RunConfig(model=GAT, training=TrainingConfig(max_epochs=1), seed=seed)
+    objective = Objective(task_of(GAT), config.distillation)
+    model = build_model(GAT, 27, 3)
+    assert fit(model, objective, stores, config, tmp_path, None, lambda *_: None).epochs == 1
+
+
 def test_a_seed_of_its_own_gives_other_numbers(stores: Stores, tmp_path: Path) -> None:
     first, _ = _train(tmp_path / "a", stores)
     second, _ = _train(tmp_path / "b", stores, learning_rate=0.011)
