@@ -159,7 +159,7 @@ def fit(
         progress: told of every batch.
 
     Raises:
-        ConfigError: a GPU is asked for where there is none.
+        ConfigError: a GPU, or half precision that needs one, is asked for where there is none.
         RunError: the loss is no longer a number.
         StorageError: a checkpoint can't be written.
     """
@@ -188,6 +188,13 @@ def _trainer(config: RunConfig, callbacks: list[Callback], folder: Path) -> L.Tr
         raise ConfigError(
             "resources.accelerator = 'gpu', and torch sees no GPU on this machine",
             hint="run on a node with one, or set resources.accelerator=auto",
+        )
+    on_gpu = resources.accelerator != "cpu" and torch.cuda.is_available()
+    if training.precision == "fp16" and not on_gpu:
+        # Lightning would take bf16 instead, and the run would not be what its config says.
+        raise ConfigError(
+            "training.precision = 'fp16', which needs a GPU, and this run is on the CPU",
+            hint="set training.precision=bf16 or 32, or run on a node with a GPU",
         )
     with _quiet_lightning():
         return L.Trainer(

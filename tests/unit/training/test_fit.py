@@ -10,9 +10,9 @@ import torch
 
 from kdgat.configs.model import GatConfig, ModelConfig, VgaeConfig
 from kdgat.configs.run import RunConfig
-from kdgat.configs.training import TrainingConfig
+from kdgat.configs.training import ResourcesConfig, TrainingConfig
 from kdgat.data.store import GraphStore
-from kdgat.errors import RunError
+from kdgat.errors import ConfigError, RunError
 from kdgat.models.table import build_model
 from kdgat.training.checkpoint import load_best, newest_valid
 from kdgat.training.fit import MONITOR, FitResult, fit
@@ -128,6 +128,19 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(
     broken = GraphStore(**{**vars(stores[0]), "x": torch.full_like(stores[0].x, torch.nan)})
     with pytest.raises(RunError, match=r"^training diverged in epoch 0: val_loss is nan$"):
         _train(tmp_path, (broken, stores[1]))
+
+
+def test_half_precision_without_a_gpu_is_refused_and_not_replaced(
+    stores: Stores, tmp_path: Path
+) -> None:
+    config = RunConfig(
+        model=GAT,
+        training=TrainingConfig(precision="fp16"),
+        resources=ResourcesConfig(accelerator="cpu"),
+    )
+    objective = Objective(task_of(GAT), config.distillation)
+    with pytest.raises(ConfigError, match=r"^training\.precision = 'fp16', which needs a GPU"):
+        fit(build_model(GAT, 27, 3), objective, stores, config, tmp_path, None, lambda *_: None)
 
 
 def test_only_the_newest_checkpoints_stay(stores: Stores, tmp_path: Path) -> None:
