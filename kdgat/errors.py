@@ -6,6 +6,7 @@
     ├── DataError        a dataset is missing or a capture can't be read
     ├── RunError         a run can't be found, or its record can't be read
     ├── CheckpointError  a checkpoint is missing, damaged or of another model
+    ├── MemoryPlanError  a run's memory can't be foreseen, or does not fit
     └── StorageError     the file system refused (full, read-only, no permission)
 
 Each carries one sentence that names what, where and the value, and a hint with the next step. The
@@ -51,6 +52,10 @@ class RunError(KdgatError):
 
 class CheckpointError(KdgatError):
     """A checkpoint is missing, damaged or of another model."""
+
+
+class MemoryPlanError(KdgatError):
+    """A run's memory can't be foreseen, or does not fit."""
 
 
 class StorageError(KdgatError):

@@ -26,8 +26,10 @@ class TrainingConfig(Config):
     """Peak step size of AdamW; it falls to nothing along a cosine over `max_epochs`."""
     weight_decay: float = Field(default=1e-4, ge=0.0, le=1.0)
     """Decoupled weight decay of AdamW."""
-    batch_graphs: int = Field(default=128, ge=1, le=1_000_000)
-    """Graphs in one optimisation step."""
+    max_graphs: int = Field(default=128, ge=1, le=1_000_000)
+    """Most graphs in one optimisation step; memory may ask for fewer."""
+    min_steps_per_epoch: int = Field(default=50, ge=0, le=100_000)
+    """Fewest optimisation steps an epoch; batches get smaller until there are so many."""
     gradient_clip_norm: float = Field(default=1.0, gt=0.0, le=1e6)
     """Largest norm of the gradient in one step."""
     precision: Annotated[Literal["32", "bf16", "fp16"], BeforeValidator(_digits_are_text)] = "32"
@@ -50,5 +52,7 @@ class ResourcesConfig(Config):
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Device to train on; auto takes a GPU when there is one."""
+    gradient_checkpointing: bool = False
+    """Compute attention again in the backward pass: less memory, more time, the same numbers."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of torch; 0 leaves it to torch."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from kdgat.data.packing import ByteLimit, EpochBatches, epoch_order, plan_epoch
 from kdgat.data.store import GraphStore
 
 
@@ -42,10 +43,17 @@ class GraphBatch:
         return replace(self, **moved)
 
 
-def collate(store: GraphStore, index: Int64[Tensor, "graphs"]) -> GraphBatch:
-    """The graphs at `index`, in that order, with the labels if the store has them."""
-    nodes, graph, first_node = _ragged(store.node_ptr, index)
-    edges, edge_graph, _ = _ragged(store.edge_ptr, index)
+def collate(
+    store: GraphStore, index: Int64[Tensor, "graphs"], rows: tuple[int, int] | None = None
+) -> GraphBatch:
+    """The graphs at `index`, in that order, with the labels if the store has them.
+
+    `rows` are their nodes and edges in all, where the caller knows them: without, a GPU is waited
+    for to count them.
+    """
+    node_rows, edge_rows = rows or (None, None)
+    nodes, graph, first_node = _ragged(store.node_ptr, index, node_rows)
+    edges, edge_graph, _ = _ragged(store.edge_ptr, index, edge_rows)
     return GraphBatch(
         x=store.x[nodes],
         edge_index=store.edge_index[:, edges].long() + first_node[edge_graph],
@@ -80,47 +88,91 @@ class BatchLoader:
     """Batches of a store for one epoch after another; Lightning takes it as a data loader.
 
     With a seed each epoch is a permutation drawn from (seed, epoch), so that a resumed run sees
-    the batches an uninterrupted one would; without one, graphs come in their order.
+    the batches an uninterrupted one would; without one, graphs come in their order. Of several
+    ranks each has its share of the batches, and as many as every other.
     """
 
-    def __init__(self, store: GraphStore, batch_graphs: int, *, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        store: GraphStore,
+        max_graphs: int,
+        *,
+        seed: int | None = None,
+        limit: ByteLimit | None = None,
+        min_steps: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
         self.store = store
-        self.batch_graphs = batch_graphs
+        self.max_graphs = max_graphs
         self.seed = seed
+        self.limit = limit
+        self.min_steps = min_steps
+        self.rank = rank
+        self.ranks = ranks
         self.epoch = 0
+        self._nodes, self._edges = _sizes(store.node_ptr), _sizes(store.edge_ptr)
+        self._plan: EpochBatches | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose permutation comes next."""
         self.epoch = epoch
+        self._plan = None
 
     def __len__(self) -> int:
-        return math.ceil(len(self.store) / self.batch_graphs)
+        return len(self.plan()) // self.ranks
 
     def __iter__(self) -> Iterator[GraphBatch]:
-        order = self.order()
-        for first in range(0, len(order), self.batch_graphs):
-            yield collate(self.store, order[first : first + self.batch_graphs])
+        plan = self.plan()
+        order = torch.from_numpy(plan.order).to(self.store.node_ptr.device)
+        starts, nodes, edges = (
+            each.tolist() for each in (plan.starts, plan.sums(self._nodes), plan.sums(self._edges))
+        )
+        for i in range(self.rank, len(plan), self.ranks):
+            index = order[starts[i] : starts[i + 1]]
+            yield collate(self.store, index, (nodes[i], edges[i]))
 
-    def order(self) -> Int64[Tensor, "graphs"]:
+    def plan(self) -> EpochBatches:
+        """The batches of all ranks in this epoch.
+
+        Raises:
+            DataError: a graph alone is over the limit, or the graphs can't be shared evenly.
+        """
+        if self._plan is None:
+            self._plan = plan_epoch(
+                self._nodes,
+                self._edges,
+                self.order(),
+                limit=self.limit,
+                max_graphs=self.max_graphs,
+                min_steps=self.min_steps,
+                ranks=self.ranks,
+            )
+        return self._plan
+
+    def order(self) -> Int64[np.ndarray, "graphs"]:
         """The order of the graphs in this epoch."""
-        device = self.store.node_ptr.device
-        if self.seed is None:
-            return torch.arange(len(self.store), device=device)
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return torch.randperm(len(self.store), generator=generator).to(device)
+        return epoch_order(self.seed, self.epoch, len(self.store))
+
+
+def _sizes(pointer: Int64[Tensor, "pointers"]) -> Int64[np.ndarray, "graphs"]:
+    return np.diff(pointer.cpu().numpy())
 
 
 def _ragged(
-    pointer: Int64[Tensor, "pointers"], index: Int64[Tensor, "picked"]
+    pointer: Int64[Tensor, "pointers"], index: Int64[Tensor, "picked"], rows: int | None = None
 ) -> tuple[Int64[Tensor, "rows"], Int64[Tensor, "rows"], Int64[Tensor, "picked"]]:
-    """Rows of the picked graphs, the place in `index` each row belongs to, each graph's offset."""
+    """Their rows, the place in `index` each row belongs to, each graph's offset.
+
+    With their number given, no shape depends on values, which a GPU or a fake tensor lacks.
+    """
     first = pointer[index]
     size = pointer[index + 1] - first
     offset = size.cumsum(0) - size
     place = torch.arange(len(index), device=index.device)
-    owner = torch.repeat_interleave(place, size)
-    rows = torch.arange(len(owner), device=index.device) + (first - offset)[owner]
-    return rows, owner, offset
+    owner = torch.repeat_interleave(place, size, output_size=rows)
+    picked = torch.arange(len(owner), device=index.device) + (first - offset)[owner]
+    return picked, owner, offset
 
 
 def _picked_ptr(

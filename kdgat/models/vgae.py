@@ -65,7 +65,9 @@ class VariationalGraphAutoencoder(nn.Module):
         self, z: Float32[Tensor, "nodes latent"], edge_index: Int64[Tensor, "2 edges"]
     ) -> Float32[Tensor, "edges"]:
         """Logit of there being an edge, for each pair of nodes asked about."""
-        source, target = self.edge_source(z)[edge_index[0]], self.edge_target(z)[edge_index[1]]
+        # index_select's gradient is a sum in place; indexing's would sort the indices on a GPU.
+        source = self.edge_source(z).index_select(0, edge_index[0])
+        target = self.edge_target(z).index_select(0, edge_index[1])
         return (source * target).sum(dim=1) / source.shape[1] ** 0.5
 
     def forward(self, batch: GraphBatch) -> Float32[Tensor, "graphs 3"]:

@@ -142,7 +142,7 @@ def judge(
 
 
 def _scores(subject: TrainedModel, calibration: Calibration, store: GraphStore) -> np.ndarray:
-    batch = subject.config.training.batch_graphs
+    batch = subject.config.training.max_graphs
     parts = score_parts(subject.model, subject.config.model, store, batch)
     return calibration.scores(parts)
 

@@ -129,7 +129,7 @@ def _calibrate_best(
     trained = load_best(path)
     if isinstance(config.model, VgaeConfig):
         benign = _benign(prepared.validation())
-        parts = score_parts(trained.model, config.model, benign, config.training.batch_graphs)
+        parts = score_parts(trained.model, config.model, benign, config.training.max_graphs)
         calibration = calibrate(config.model, parts)
     else:
         calibration = PROBABILITY

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from kdgat.configs.run import RunConfig
+from kdgat.data.packing import UNLIMITED, BatchLimits
 from kdgat.data.store import GraphStore
 from kdgat.errors import ConfigError, RunError
 from kdgat.ledger.files import atomic_path
@@ -143,6 +144,7 @@ def fit(
     resume: Path | None,
     listen: EpochListener,
     progress: Progress = quiet,
+    limits: BatchLimits = UNLIMITED,
 ) -> FitResult:
     """Train `model` on the first store, choosing the best epoch by the second.
 
@@ -157,9 +159,11 @@ def fit(
         resume: checkpoint to go on from.
         listen: called with each epoch's number and figures, before its checkpoint is written.
         progress: told of every batch.
+        limits: bytes that batches may take.
 
     Raises:
         ConfigError: a GPU, or half precision that needs one, is asked for where there is none.
+        DataError: a graph alone is over the limit.
         RunError: the loss is no longer a number.
         StorageError: a checkpoint can't be written.
     """
@@ -169,7 +173,7 @@ def fit(
         state = torch.load(resume, map_location="cpu", weights_only=True)
         selection.load_state_dict(state["callbacks"][selection.state_key])
     if not selection.exhausted:
-        module = TrainingModule(model, objective, stores, config.training, config.seed)
+        module = TrainingModule(model, objective, stores, config.training, config.seed, limits)
         what = f"{config.model.kind} {config.size}"
         trainer = _trainer(config, [Ticker(progress, what), selection], checkpoints)
         with _quiet_lightning():

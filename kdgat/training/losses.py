@@ -70,6 +70,10 @@ def absent_edges(
     draw = torch.rand(len(source), device=source.device)
     target = first[graph] + (draw * size[graph]).long()
     nodes = len(batch.x)
-    observed = batch.edge_index[0] * nodes + batch.edge_index[1]
-    absent = ~torch.isin(source * nodes + target, observed)
+    # Edges come sorted by destination, then source (`build_graphs`), so these keys ascend, and
+    # each pair is looked up in them; `torch.isin` would sort both in memory nobody can foresee.
+    observed = batch.edge_index[1] * nodes + batch.edge_index[0]
+    pair = target * nodes + source
+    place = torch.searchsorted(observed, pair).clamp(max=len(observed) - 1)
+    absent = observed[place] != pair
     return torch.stack((source, target)), absent.float()

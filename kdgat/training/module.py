@@ -7,12 +7,13 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from kdgat.configs.training import TrainingConfig
 from kdgat.data.batches import BatchLoader, GraphBatch
+from kdgat.data.packing import UNLIMITED, BatchLimits
 from kdgat.data.store import GraphStore
+from kdgat.training.optimizer import build_optimizer
 from kdgat.training.tasks import Objective
 
 _RESIDENT_SHARE = 0.3
@@ -27,7 +28,8 @@ class TrainingModule(L.LightningModule):
     """Trains `model` on one store and validates it on another.
 
     Every step seeds torch from (seed, epoch, step), so that a run resumed at an epoch draws the
-    dropout and the samples that it would have drawn without the interruption.
+    dropout and the samples that it would have drawn without the interruption. Of several ranks
+    each draws its own.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class TrainingModule(L.LightningModule):
         stores: tuple[GraphStore, GraphStore],
         config: TrainingConfig,
         seed: int,
+        limits: BatchLimits = UNLIMITED,
     ) -> None:
         super().__init__()
         self.model = model
@@ -44,6 +47,7 @@ class TrainingModule(L.LightningModule):
         self.stores = stores
         self.config = config
         self.seed = seed
+        self.limits = limits
 
     def on_fit_start(self) -> None:
         """Keep the graphs on the GPU where they fit, so that no batch crosses the bus."""
@@ -56,13 +60,27 @@ class TrainingModule(L.LightningModule):
 
     def train_dataloader(self) -> BatchLoader:
         """This epoch's batches; Lightning asks again each epoch."""
-        loader = BatchLoader(self.stores[0], self.config.batch_graphs, seed=self.seed)
+        loader = BatchLoader(
+            self.stores[0],
+            self.config.max_graphs,
+            seed=self.seed,
+            limit=self.limits.train,
+            min_steps=self.config.min_steps_per_epoch,
+            rank=self.trainer.global_rank,
+            ranks=self.trainer.world_size,
+        )
         loader.set_epoch(self.current_epoch)
         return loader
 
     def val_dataloader(self) -> BatchLoader:
         """The validation windows, in order."""
-        return BatchLoader(self.stores[1], self.config.batch_graphs)
+        return BatchLoader(
+            self.stores[1],
+            self.config.max_graphs,
+            limit=self.limits.validation,
+            rank=self.trainer.global_rank,
+            ranks=self.trainer.world_size,
+        )
 
     def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
@@ -74,16 +92,15 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, and a cosine down to nothing over all epochs."""
-        optimizer = AdamW(
-            self.model.parameters(),
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-        )
+        optimizer = build_optimizer(self.model.parameters(), self.config)
         schedule = CosineAnnealingLR(optimizer, T_max=self.config.max_epochs)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule}}
 
     def _step(self, batch: GraphBatch, batch_idx: int, phase: str) -> dict[str, Tensor]:
+        several = self.trainer.world_size > 1
         step_seed = (self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx
+        if several:
+            step_seed = step_seed * 1_000_003 + self.trainer.global_rank
         torch.manual_seed(step_seed % _SEEDS)
         terms = self.objective(self.model, batch)
         self.log_dict(
@@ -91,5 +108,6 @@ class TrainingModule(L.LightningModule):
             batch_size=batch.num_graphs,
             on_step=False,
             on_epoch=True,
+            sync_dist=several,
         )
         return terms

@@ -14,7 +14,7 @@ from kdgat.training.tasks import task_of
 
 
 def score_parts(
-    model: nn.Module, config: ModelConfig, store: GraphStore, batch_graphs: int
+    model: nn.Module, config: ModelConfig, store: GraphStore, max_graphs: int
 ) -> Float64[np.ndarray, "windows parts"]:
     """The task's score of each window; the model is put into evaluation mode."""
     task = task_of(config)
@@ -23,6 +23,6 @@ def score_parts(
     with torch.inference_mode():
         parts = [
             task.score(model, batch.to(device)).double().cpu()
-            for batch in BatchLoader(store, batch_graphs)
+            for batch in BatchLoader(store, max_graphs)
         ]
     return torch.cat(parts).numpy()

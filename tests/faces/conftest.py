@@ -24,7 +24,7 @@ SIMULATION = (
 WINDOWS = ("data.training_stride_messages=100",)
 TINY = (
     *WINDOWS, "training.max_epochs=2", "model=gat", "model.hidden=4", "model.heads=2",
-    "model.layers=1", "model.readout=8", "resources.threads=1",
+    "model.layers=1", "model.readout=8", "resources.threads=1", "training.min_steps_per_epoch=0",
 )  # fmt: skip
 STUDENT = (*TINY, "size=small", "distillation.teacher=latest")
 _SETTINGS = ("KDGAT_HOME", "KDGAT_ROOT", "FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR")

@@ -23,7 +23,7 @@ from kdgat.stages.ingest import ingest
 OVERRIDES = (
     "dataset=simulated", "model=gat", "size=small", "model.hidden=4", "model.heads=2",
     "training.max_epochs=8", "training.patience_epochs=8", "data.training_stride_messages=50",
-    "resources.threads=1",
+    "training.min_steps_per_epoch=0", "resources.threads=1",
 )  # fmt: skip
 _DEADLINE_S = 240
 

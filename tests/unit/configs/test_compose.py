@@ -80,7 +80,7 @@ def test_the_last_of_two_overrides_wins() -> None:
     [
         ("training.max_epochs=5", "training.max_epochs", 5),
         ("++training.max_epochs=5", "training.max_epochs", 5),
-        ("training.batch_graphs=1e3", "training.batch_graphs", 1000),
+        ("training.max_graphs=1e3", "training.max_graphs", 1000),
         ("training={max_epochs: 5}", "training.max_epochs", 5),
         ("training.learning_rate=1", "training.learning_rate", 1.0),
         ("data.features=[rate,bytes]", "data.features", ("rate", "bytes")),

@@ -8,13 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch_geometric.data import Batch, Data
 
 from kdgat.configs.data import DataConfig
 from kdgat.data.batches import BatchLoader, GraphBatch, collate, subset
 from kdgat.data.graphs import build_graphs
+from kdgat.data.packing import ByteLimit, PeakCost
 from kdgat.data.store import CaptureLabel, GraphStore
 from kdgat.data.windows import Messages
+from kdgat.errors import DataError
 
 GRAPHS = 23
 
@@ -40,6 +43,9 @@ def made(*, labels: bool = True) -> GraphStore:
 
 
 STORE = made()
+EDGE_COST = PeakCost(np.array([[1, 10, 0, 5], [30, 1, 2, 0]]))
+TIGHT = ByteLimit(EDGE_COST, 400)
+"""Binds: some three to thirty graphs fit."""
 PICKS = st.lists(st.integers(0, GRAPHS - 1), min_size=1, max_size=40).map(torch.tensor)
 
 
@@ -77,6 +83,23 @@ def test_a_batch_is_to_the_last_bit_what_pytorch_geometric_makes(index: Tensor) 
     assert torch.equal(batch.index, index)
 
 
+@settings(deadline=None)
+@given(PICKS)
+def test_rows_that_the_caller_knows_change_nothing_and_no_value_is_read(index: Tensor) -> None:
+    known = collate(STORE, index)
+    rows = len(known.x), len(known.edge_attr)
+    assert_same(collate(STORE, index, rows), known)
+    with FakeTensorMode() as fake:
+        like = {
+            name: fake.from_tensor(value) if isinstance(value, Tensor) else value
+            for name, value in vars(STORE).items()
+        }
+        batch = collate(GraphStore(**like), fake.from_tensor(index), rows=rows)
+    for name in ("x", "edge_index", "edge_attr", "graph", "edge_graph", "y"):
+        assert getattr(batch, name).shape == getattr(known, name).shape, name
+        assert getattr(batch, name).dtype == getattr(known, name).dtype, name
+
+
 def test_a_batch_has_labels_just_when_its_store_has() -> None:
     index = torch.tensor([1, 2, 3])
     assert collate(made(labels=False), index).y is None
@@ -94,6 +117,64 @@ def test_each_graph_comes_once_an_epoch_and_len_is_exact(
     assert len(batches) == len(loader)
     assert sorted(torch.cat([batch.index for batch in batches]).tolist()) == list(range(GRAPHS))
     assert all(batch.num_graphs == size for batch in batches[:-1])
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 30), st.none() | st.integers(0, 2**31), st.integers(0, 1000), st.integers(1, 4)
+)
+def test_under_a_byte_limit_each_graph_comes_once_over_all_ranks(
+    size: int, seed: int | None, epoch: int, ranks: int
+) -> None:
+    loaders = [
+        BatchLoader(STORE, size, seed=seed, limit=TIGHT, min_steps=3, rank=rank, ranks=ranks)
+        for rank in range(ranks)
+    ]
+    seen, lengths = [], set()
+    for loader in loaders:
+        loader.set_epoch(epoch)
+        try:
+            batches = list(loader)
+        except DataError as error:
+            if size < 3 and "can't be shared evenly" in error.problem:
+                return
+            raise
+        lengths |= {len(batches), len(loader)}
+        seen += [batch.index for batch in batches]
+        for batch in batches:
+            peak = EDGE_COST.peak_bytes(len(batch.x), len(batch.edge_attr), batch.num_graphs)
+            assert peak <= TIGHT.budget_bytes
+            assert_same(batch, collate(STORE, batch.index))
+    assert sorted(torch.cat(seen).tolist()) == list(range(GRAPHS))
+    assert len(lengths) == 1
+    assert lengths.pop() >= 3
+
+
+def test_without_a_binding_limit_batches_are_chunks_of_the_permutation() -> None:
+    loader = BatchLoader(STORE, 4, seed=7, limit=ByteLimit(EDGE_COST, 10**9))
+    loader.set_epoch(5)
+    order = torch.from_numpy(np.random.default_rng((7, 5)).permutation(GRAPHS))
+    assert [batch.index.tolist() for batch in loader] == [
+        chunk.tolist() for chunk in order.split(4)
+    ]
+
+
+def test_the_batches_under_a_limit_are_the_epochs_own() -> None:
+    def batches(epoch: int) -> list[list[int]]:
+        loader = BatchLoader(STORE, 16, seed=3, limit=TIGHT)
+        loader.set_epoch(epoch)
+        return [batch.index.tolist() for batch in loader]
+
+    assert batches(2) == batches(2)
+    assert batches(2) != batches(3)
+
+
+def test_a_chosen_epoch_is_planned_anew_and_once() -> None:
+    loader = BatchLoader(STORE, 16, seed=3, limit=TIGHT)
+    first = loader.plan()
+    assert loader.plan() is first
+    loader.set_epoch(1)
+    assert loader.plan().order.tolist() == loader.order().tolist() != first.order.tolist()
 
 
 def test_without_a_seed_graphs_come_in_their_order() -> None:

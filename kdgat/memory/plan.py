@@ -1,0 +1,355 @@
+"""The largest byte budget for which the planned epochs fit on a GPU, found without one.
+
+The budget bounds the bytes that a batch's step has in use at its peak. What the allocator reserves
+is more, and depends on the batches' order; so budgets are bisected, and for each the very batches
+that it makes are replayed through the simulated allocator at the GPU's capacity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from kdgat.configs.resources import Gpu
+from kdgat.configs.training import TrainingConfig
+from kdgat.data.packing import (
+    BatchLimits,
+    ByteLimit,
+    EpochBatches,
+    epoch_order,
+    plan_epoch,
+)
+from kdgat.errors import ConfigError, DataError, MemoryPlanError
+from kdgat.memory.affine import Shape
+from kdgat.memory.replay import PlannedBatch, Replay, replay
+from kdgat.memory.spec import StepPrograms
+
+_SEARCH_BATCHES = 60
+_VERIFY_BATCHES = 500
+_PRECISION = 0.002
+"""Share of the capacity at which bisection stops."""
+_LIKELY = (0.90, 0.98)
+_FEW_STEPS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """Sizes of the graphs of a run, and what lies on the device beside the steps."""
+
+    train_nodes: Int64[np.ndarray, "graphs"]
+    train_edges: Int64[np.ndarray, "graphs"]
+    validation_nodes: Int64[np.ndarray, "others"]
+    validation_edges: Int64[np.ndarray, "others"]
+    store_blocks: tuple[int, ...] = ()
+    """Bytes of the resident graphs, tensor by tensor; none where they stay on the host."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What is planned for."""
+
+    gpu: Gpu
+    total_bytes: int
+    """The GPU's memory, or for a host what the job may use."""
+    context_bytes: int
+    margin: float = 0.0
+    """Share of the memory that is left alone."""
+    correction: float = 1.0
+    """Measured over predicted bytes of earlier runs on this GPU, where they were more."""
+    ranks: int = 1
+    expandable_segments: bool = False
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bytes that the allocator may reserve."""
+        return int((self.total_bytes * (1 - self.margin) - self.context_bytes) / self.correction)
+
+    @property
+    def workspace_blocks(self) -> tuple[int, ...]:
+        """Workspaces of the forward and of the backward thread."""
+        return (self.gpu.workspace_bytes,) * 2 if self.gpu.workspace_bytes else ()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Smallest, middle and largest of some counts."""
+
+    least: int
+    median: int
+    most: int
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryPlan:
+    """The batches of a run on one device, and what they will take."""
+
+    gpu: str
+    capacity_bytes: int
+    """What the allocator may reserve: the device's memory without context and margin."""
+    budget_bytes: int
+    """Most bytes in use at a step's peak, of which batches are made."""
+    limited_by: str
+    """What keeps batches from being larger: memory, or a field of the training config."""
+    steps_per_epoch: int
+    graphs_per_batch: Spread
+    peak_allocated_bytes: int
+    peak_reserved_bytes: int
+    headroom_bytes: int
+    """Capacity that is never in use."""
+    fill: float
+    """Mean share of the budget that a training batch uses."""
+    resident_bytes: int
+    """Weights, optimiser state, resident graphs and workspaces."""
+    replayed_batches: int
+    retries: int
+    warnings: tuple[str, ...]
+    limits: BatchLimits
+
+
+def plan_memory(
+    programs: StepPrograms, work: Workload, device: Device, config: TrainingConfig, seed: int
+) -> MemoryPlan:
+    """Find the byte budget, and foresee what the run's batches take.
+
+    Raises:
+        ConfigError: the margin is not a share, or the GPU can't compute in that precision.
+        DataError: there is no graph to train on.
+        MemoryPlanError: the device is too small for the weights, or for one graph.
+    """
+    _check(work, device)
+    planner = _Planner(programs, work, device, config, seed)
+    plain, limited_by = planner.budget()
+    limits = planner.limits(plain)
+    outcome = planner.simulate(limits, _VERIFY_BATCHES)
+    # The verification sees more batches than the search did.
+    while outcome.failure is not None:
+        plain = int(plain * (1 - _PRECISION))
+        limits = planner.limits(plain)
+        outcome = planner.simulate(limits, _VERIFY_BATCHES)
+    return planner.result(plain, limited_by, limits, outcome)
+
+
+class _Planner:
+    """One plan in the making."""
+
+    def __init__(
+        self,
+        programs: StepPrograms,
+        work: Workload,
+        device: Device,
+        config: TrainingConfig,
+        seed: int,
+    ) -> None:
+        self.programs = programs
+        self.work = work
+        self.device = device
+        self.config = config
+        self.seed = seed
+        self.train_cost = programs.training_cost()
+        self.validation_cost = programs.validation_cost()
+        self.other_blocks = (*work.store_blocks, *device.workspace_blocks)
+        self.most = device.capacity_bytes - sum(self.other_blocks)
+
+    def limits(self, budget_bytes: int) -> BatchLimits:
+        """What a budget means for training and for validation."""
+        return BatchLimits(
+            train=ByteLimit(self.train_cost, budget_bytes),
+            validation=ByteLimit(self.validation_cost, budget_bytes),
+        )
+
+    def budget(self) -> tuple[int, str]:
+        """The largest budget that fits, and what limits the batches."""
+        self._need_room()
+        limits = self.limits(self.most)
+        epoch = self.epoch(0, limits)
+        reaches = self._costs(epoch).max() > self.most - self._largest_graph()
+        if not reaches and self.simulate(limits, _SEARCH_BATCHES).failure is None:
+            return self.most, self._cap_name(epoch)
+        low, high = self._smallest(), self.most
+        # What the allocator loses to rounding and gaps is a few percent, so these come first.
+        likely = [int(self.most * share) for share in _LIKELY]
+        while high - low > _PRECISION * self.most:
+            tried = likely.pop() if likely else (low + high) // 2
+            if not low < tried < high:
+                continue
+            if self.simulate(self.limits(tried), _SEARCH_BATCHES).failure is None:
+                low = tried
+            else:
+                high = tried
+        return low, "memory"
+
+    def epoch(self, number: int, limits: BatchLimits) -> EpochBatches:
+        """The training batches of an epoch, of all ranks."""
+        work, config = self.work, self.config
+        return plan_epoch(
+            work.train_nodes,
+            work.train_edges,
+            epoch_order(self.seed, number, len(work.train_nodes)),
+            limit=limits.train,
+            max_graphs=config.max_graphs,
+            min_steps=config.min_steps_per_epoch,
+            ranks=self.device.ranks,
+        )
+
+    def simulate(self, limits: BatchLimits, count: int) -> Replay:
+        """Replay the run's first batches, validation after every epoch."""
+        work, config, ranks = self.work, self.config, self.device.ranks
+        batches: list[PlannedBatch] = []
+        checks = plan_epoch(
+            work.validation_nodes,
+            work.validation_edges,
+            np.arange(len(work.validation_nodes)),
+            limit=limits.validation,
+            max_graphs=config.max_graphs,
+            ranks=ranks,
+        )
+        validation = _planned(checks, work.validation_nodes, work.validation_edges, ranks, False)
+        for number in range(config.max_epochs):
+            epoch = self.epoch(number, limits)
+            batches += _planned(epoch, work.train_nodes, work.train_edges, ranks, True)[:count]
+            batches += validation[: max(1, count // 4)]
+            if len(batches) >= count:
+                break
+        if self.device.gpu.compute_capability is None:
+            return self._on_host(batches)
+        return replay(
+            self.programs,
+            batches,
+            self.device.capacity_bytes,
+            other_blocks=self.other_blocks,
+            expandable_segments=self.device.expandable_segments,
+        )
+
+    def result(
+        self, budget: int, limited_by: str, limits: BatchLimits, outcome: Replay
+    ) -> MemoryPlan:
+        """The plan of a budget that fits."""
+        epoch = self.epoch(0, limits)
+        graphs = np.diff(epoch.starts)
+        steps = len(epoch) // self.device.ranks
+        warnings = []
+        if steps < _FEW_STEPS:
+            warnings.append(
+                f"{steps} steps an epoch: raise training.min_steps_per_epoch, or lower "
+                "training.max_graphs, for more"
+            )
+        if self.config.precision not in self.device.gpu.precisions:
+            warnings.append(
+                f"{self.device.gpu.title} does not compute in {self.config.precision} natively: "
+                f"training.precision={_other_precision(self.device.gpu)} is faster there"
+            )
+        if outcome.retries:
+            warnings.append(
+                f"the allocator gives back its cache {outcome.retries} times in "
+                f"{outcome.batches} batches, which is slow: plan with more margin, or with "
+                "expandable segments"
+            )
+        capacity = self.device.capacity_bytes
+        return MemoryPlan(
+            gpu=self.device.gpu.name,
+            capacity_bytes=capacity,
+            budget_bytes=budget,
+            limited_by=limited_by,
+            steps_per_epoch=steps,
+            graphs_per_batch=Spread(int(graphs.min()), int(np.median(graphs)), int(graphs.max())),
+            peak_allocated_bytes=outcome.peak_allocated_bytes,
+            peak_reserved_bytes=outcome.peak_reserved_bytes,
+            headroom_bytes=capacity - outcome.peak_allocated_bytes,
+            fill=float(self._costs(epoch).mean() / budget),
+            resident_bytes=self.programs.resident_bytes + sum(self.other_blocks),
+            replayed_batches=outcome.batches,
+            retries=outcome.retries,
+            warnings=tuple(warnings),
+            limits=limits,
+        )
+
+    def _need_room(self) -> None:
+        if self._smallest() <= self.most:
+            return
+        nodes, edges = self.work.train_nodes, self.work.train_edges
+        cost = self.train_cost.rising().peak_bytes(nodes, edges, 1)
+        worst = int(cost.argmax())
+        raise MemoryPlanError(
+            f"a single graph ({nodes[worst]} nodes, {edges[worst]} edges) needs "
+            f"{_gib(cost[worst])} with the weights, and {self.device.gpu.title} has "
+            f"{_gib(max(self.most, 0))} for it",
+            hint="take a larger GPU, a smaller model, or lower data.window_messages",
+        )
+
+    def _smallest(self) -> int:
+        """The budget below which some graph can't be in any batch."""
+        work = self.work
+        train = self.train_cost.rising().peak_bytes(work.train_nodes, work.train_edges, 1).max()
+        check = self.validation_cost.rising().peak_bytes(
+            work.validation_nodes, work.validation_edges, 1
+        )
+        return int(max(train, check.max()))
+
+    def _largest_graph(self) -> int:
+        """Bytes that the largest graph adds to a batch."""
+        work = self.work
+        slopes = self.train_cost.rising().planes[:, :3]
+        counts = np.array([work.train_nodes.max(), work.train_edges.max(), 1])
+        return int((slopes @ counts).max())
+
+    def _costs(self, epoch: EpochBatches) -> np.ndarray:
+        nodes, edges = epoch.sums(self.work.train_nodes), epoch.sums(self.work.train_edges)
+        return self.train_cost.peak_bytes(nodes, edges, np.diff(epoch.starts))
+
+    def _cap_name(self, epoch: EpochBatches) -> str:
+        most = int(np.diff(epoch.starts).max())
+        if most >= self.config.max_graphs:
+            return "training.max_graphs"
+        whole = most == len(self.work.train_nodes)
+        return "the number of graphs" if whole else "training.min_steps_per_epoch"
+
+    def _on_host(self, batches: list[PlannedBatch]) -> Replay:
+        """A host's allocator keeps nothing back, so what is in use is what it takes."""
+        other = sum(self.other_blocks)
+        peak = other
+        for batch in batches:
+            cost = self.train_cost if batch.training else self.validation_cost
+            shape = batch.shape
+            peak = max(peak, other + int(cost.peak_bytes(shape.nodes, shape.edges, shape.graphs)))
+        capacity = self.device.capacity_bytes
+        failure = None if peak <= capacity else f"{peak:,} bytes of {capacity:,}"
+        return Replay(len(batches), peak, peak, 0, failure)
+
+
+def _planned(
+    epoch: EpochBatches, nodes: np.ndarray, edges: np.ndarray, ranks: int, training: bool
+) -> list[PlannedBatch]:
+    """The batches of the first of `ranks` processes."""
+    columns = (epoch.sums(nodes), epoch.sums(edges), np.diff(epoch.starts))
+    rows = zip(*(column[::ranks].tolist() for column in columns), strict=True)
+    return [PlannedBatch(Shape(*row), training) for row in rows]
+
+
+def _check(work: Workload, device: Device) -> None:
+    if not 0 <= device.margin < 1:
+        raise ConfigError(
+            f"margin is {device.margin:g}, and must be a share of the memory from 0 to below 1",
+            hint="leave 0.02, or give --margin 0.05 for five percent",
+        )
+    if len(work.train_nodes) == 0 or len(work.validation_nodes) == 0:
+        which = "training" if len(work.train_nodes) == 0 else "validation"
+        raise DataError(
+            f"there is no {which} graph to plan for",
+            hint="ingest longer captures, or lower data.window_messages",
+        )
+    if device.capacity_bytes <= 0:
+        raise MemoryPlanError(
+            f"{device.gpu.title} has {_gib(device.total_bytes)}, of which the context takes "
+            f"{_gib(device.context_bytes)} and the margin {device.margin:.0%}: nothing is left",
+            hint="lower the margin, or give more memory",
+        )
+
+
+def _other_precision(gpu: Gpu) -> str:
+    return next((each for each in ("fp16", "bf16") if each in gpu.precisions), "32")
+
+
+def _gib(nbytes: float) -> str:
+    return f"{nbytes / 2**30:.2f} GiB"
