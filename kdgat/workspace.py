@@ -71,6 +71,11 @@ class Workspace:
         """What can be deleted at any time and is made again."""
         return self.home / "cache"
 
+    @property
+    def memory(self) -> Path:
+        """What memory plans are made from: traced steps, and calibrations of GPUs."""
+        return self.cache / "memory"
+
     def dataset(self, name: str) -> Path:
         """The folder of one dataset."""
         return self.data / name

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kdgat.cli import config, data, runs, training
+from kdgat.cli import config, data, memory, runs, training
 from kdgat.cli.output import print_error
 from kdgat.errors import KdgatError
 
@@ -28,6 +28,7 @@ app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
 app.add_typer(runs.app, name="runs")
+app.add_typer(memory.app, name="memory")
 app.add_typer(config.app, name="config")
 app.command("experiments")(config.experiments)
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
-import polars as pl
 
-from kdgat.data.messages import MESSAGE_SCHEMA, Oddity
+from kdgat.data.oddities import Oddity
 from kdgat.errors import DataError
 from kdgat.ledger.files import write_json
 
 if TYPE_CHECKING:
+    import polars as pl
     from pydantic import TypeAdapter
 
 MANIFEST_VERSION = 1
@@ -189,6 +189,11 @@ def load_messages(folder: Path, record: CaptureRecord) -> pl.DataFrame:
     Raises:
         DataError: the Parquet file is missing, damaged or has other columns or rows.
     """
+    # Imported here: a manifest alone is read by commands that must be quick.
+    import polars as pl
+
+    from kdgat.data.messages import MESSAGE_SCHEMA
+
     path = capture_path(folder, record)
     hint = f"run `kdgat data ingest {folder.name} --raw DIR --force`"
     try:

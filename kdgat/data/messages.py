@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from kdgat.data.oddities import Oddity
+
 MESSAGE_SCHEMA: dict[str, pl.DataType] = {
     "timestamp": pl.Float64(),
     "arbitration_id": pl.UInt32(),
@@ -26,16 +28,6 @@ malformed: the row's payload could not be taken as it stood (see the capture's o
 
 EXTENDED_ID_MAX = 0x1FFF_FFFF
 """Largest 29-bit arbitration id."""
-
-
-@dataclass(frozen=True)
-class Oddity:
-    """Something strange in a capture that was kept and counted: what, how often, and the first."""
-
-    kind: str
-    count: int
-    first_line: int | None = None
-    example: str = ""
 
 
 @dataclass(frozen=True)

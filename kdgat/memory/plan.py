@@ -7,7 +7,8 @@ that it makes are replayed through the simulated allocator at the GPU's capacity
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -94,6 +95,8 @@ class MemoryPlan:
     """What keeps batches from being larger: memory, or a field of the training config."""
     steps_per_epoch: int
     graphs_per_batch: Spread
+    largest: Shape
+    """The training batch with the highest peak."""
     peak_allocated_bytes: int
     peak_reserved_bytes: int
     headroom_bytes: int
@@ -106,6 +109,35 @@ class MemoryPlan:
     retries: int
     warnings: tuple[str, ...]
     limits: BatchLimits
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the limits' planes."""
+        values = {name: value for name, value in vars(self).items() if name != "limits"}
+        parts = {"graphs_per_batch": asdict(self.graphs_per_batch), "largest": asdict(self.largest)}
+        return {**values, **parts}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], programs: StepPrograms) -> MemoryPlan:
+        """The plan that `to_json` wrote, of these programs.
+
+        Raises:
+            KeyError, TypeError: it wrote something else.
+        """
+        parts = {
+            "graphs_per_batch": Spread(**values["graphs_per_batch"]),
+            "largest": Shape(**values["largest"]),
+            "warnings": tuple(values["warnings"]),
+            "limits": limits_of(programs, values["budget_bytes"]),
+        }
+        return cls(**{**values, **parts})
+
+
+def limits_of(programs: StepPrograms, budget_bytes: int) -> BatchLimits:
+    """What a budget means for training and for validation."""
+    return BatchLimits(
+        train=ByteLimit(programs.training_cost(), budget_bytes),
+        validation=ByteLimit(programs.validation_cost(), budget_bytes),
+    )
 
 
 def plan_memory(
@@ -254,6 +286,7 @@ class _Planner:
             limited_by=limited_by,
             steps_per_epoch=steps,
             graphs_per_batch=Spread(int(graphs.min()), int(np.median(graphs)), int(graphs.max())),
+            largest=self._largest_batch(epoch),
             peak_allocated_bytes=outcome.peak_allocated_bytes,
             peak_reserved_bytes=outcome.peak_reserved_bytes,
             headroom_bytes=capacity - outcome.peak_allocated_bytes,
@@ -294,6 +327,11 @@ class _Planner:
         counts = np.array([work.train_nodes.max(), work.train_edges.max(), 1])
         return int((slopes @ counts).max())
 
+    def _largest_batch(self, epoch: EpochBatches) -> Shape:
+        nodes, edges = epoch.sums(self.work.train_nodes), epoch.sums(self.work.train_edges)
+        worst = int(self._costs(epoch).argmax())
+        return Shape(int(nodes[worst]), int(edges[worst]), int(np.diff(epoch.starts)[worst]))
+
     def _costs(self, epoch: EpochBatches) -> np.ndarray:
         nodes, edges = epoch.sums(self.work.train_nodes), epoch.sums(self.work.train_edges)
         return self.train_cost.peak_bytes(nodes, edges, np.diff(epoch.starts))
@@ -331,7 +369,7 @@ def _check(work: Workload, device: Device) -> None:
     if not 0 <= device.margin < 1:
         raise ConfigError(
             f"margin is {device.margin:g}, and must be a share of the memory from 0 to below 1",
-            hint="leave 0.02, or give --margin 0.05 for five percent",
+            hint="set resources.memory_margin=0.02 for two percent",
         )
     if len(work.train_nodes) == 0 or len(work.validation_nodes) == 0:
         which = "training" if len(work.train_nodes) == 0 else "validation"

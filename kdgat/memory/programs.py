@@ -24,7 +24,7 @@ from kdgat.ledger.files import content_hash, write_json
 from kdgat.memory.spec import StepPrograms, StepSpec
 
 _PACKAGE = Path(__file__).parent.parent
-_TRACED_CODE = ("data/batches.py", "memory", "models", "training")
+_TRACED_CODE = ("data/batches.py", "data/packing.py", "memory", "models", "training")
 """Where a change may change what a step allocates."""
 
 
@@ -109,12 +109,16 @@ def own_programs(folder: Path, spec: StepSpec) -> Probe:
 
 def cache_path(folder: Path, spec: StepSpec) -> Path:
     """Where the programs of a spec are kept."""
-    versions = [version(name) for name in ("torch", "torch-geometric")]
-    return folder / f"{json_digest([spec.key(), versions, _code_hash()])}.json"
+    return folder / f"{json_digest([spec.key(), _versions(), code_hash()])}.json"
+
+
+def _versions() -> list[str]:
+    return [version(name) for name in ("torch", "torch-geometric")]
 
 
 @cache
-def _code_hash() -> str:
+def code_hash() -> str:
+    """Hash of the project's own code that decides what a step allocates and how it is planned."""
     files: list[Path] = []
     for name in _TRACED_CODE:
         path = _PACKAGE / name
@@ -148,4 +152,12 @@ def _serve(pipe: Connection) -> None:
 def _traced(spec: StepSpec) -> StepPrograms:
     from kdgat.memory.steps import step_programs
 
-    return step_programs(spec)
+    try:
+        return step_programs(spec)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MemoryPlanError(
+            f"a step of {spec.config.model.kind} can't be traced without data: {reason}",
+            hint="take sizes from the batch, never from values: no .item(), nonzero, boolean "
+            "mask, or repeat_interleave without output_size",
+        ) from error

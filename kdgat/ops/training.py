@@ -143,7 +143,7 @@ def train_config(
         record = _new_record(config, stage, manifest.content_hash, graphs)
         folder = RunFolder.create(ws.runs, record, config.model_dump(mode="json"))
     with folder.working(capture_environment(ws.root)):
-        metrics = train_stage(folder, config, stage, prepared, teacher, progress)
+        metrics = train_stage(folder, config, stage, prepared, ws.memory, teacher, progress)
         folder.update(metrics=metrics)
     return _summary(ws, folder, outcome)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from kdgat.configs.model import VgaeConfig
 from kdgat.configs.run import RunConfig
@@ -15,10 +14,18 @@ from kdgat.errors import CheckpointError, DataError
 from kdgat.ledger.folder import RunFolder
 from kdgat.models.table import build_model, parameter_count
 from kdgat.progress import Progress, quiet
+from kdgat.stages.memory import plan_training
 from kdgat.stages.prepare import Prepared
 from kdgat.stages.table import Stage
 from kdgat.training.calibration import PROBABILITY, calibrate
-from kdgat.training.checkpoint import BEST, epoch_of, load_best, newest_valid, save_best
+from kdgat.training.checkpoint import (
+    BEST,
+    TrainedModel,
+    epoch_of,
+    load_best,
+    newest_valid,
+    save_best,
+)
 from kdgat.training.fit import fit
 from kdgat.training.scoring import score_parts
 from kdgat.training.tasks import Objective, task_of
@@ -29,6 +36,7 @@ def train(
     config: RunConfig,
     stage: Stage,
     prepared: Prepared,
+    cache: Path,
     teacher: RunFolder | None = None,
     progress: Progress = quiet,
 ) -> dict[str, float | None]:
@@ -39,6 +47,7 @@ def train(
         config: its config, every reference resolved.
         stage: which windows it trains on.
         prepared: the dataset's graphs.
+        cache: folder of what memory plans are made from.
         teacher: run of the teacher, for a distilled student.
         progress: told of every batch.
 
@@ -48,20 +57,35 @@ def train(
     Raises:
         DataError: there is no window to train or to validate on.
         CheckpointError: the teacher's checkpoint is damaged or of another kind.
+        MemoryPlanError: the device is too small for a single graph.
     """
     stores = (prepared.train(), prepared.validation())
     if stage.benign_only:
         stores = (_benign(stores[0]), _benign(stores[1]))
     _need_windows(stores, config)
     features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
+    trained = None if teacher is None else _teacher(teacher, config, features)
+    memory = plan_training(
+        run, config, stores, None if trained is None else trained.config.model, cache
+    )
     torch.manual_seed(config.seed)
     model = build_model(config.model, *features)
-    master = None if teacher is None else _teacher(teacher, config, features)
+    master = None if trained is None else trained.model.requires_grad_(False)
     objective = Objective(task_of(config.model), config.distillation, master)
     resume = _resume_point(run)
     result = fit(
-        model, objective, stores, config, run.checkpoints, resume, run.log_metrics, progress
+        model,
+        objective,
+        stores,
+        config,
+        run.checkpoints,
+        resume,
+        run.log_metrics,
+        progress,
+        limits=memory.limits,
+        resident=memory.planned.resident,
     )
+    measured = memory.measure()
     _calibrate_best(run, config, features, prepared)
     best = run.checkpoints / BEST
     run.keep_artifact(best)
@@ -72,6 +96,7 @@ def train(
         "parameters": parameter_count(model),
         "teacher_parameters": None if master is None else parameter_count(master),
         "checkpoint_bytes": best.stat().st_size,
+        **measured,
     }
 
 
@@ -88,7 +113,7 @@ def _need_windows(stores: tuple[GraphStore, GraphStore], config: RunConfig) -> N
             )
 
 
-def _teacher(run: RunFolder, config: RunConfig, features: tuple[int, int]) -> nn.Module:
+def _teacher(run: RunFolder, config: RunConfig, features: tuple[int, int]) -> TrainedModel:
     """The teacher's best weights, if it is the same kind of model on the same features."""
     path = run.checkpoints / BEST
     trained = load_best(path)
@@ -105,7 +130,7 @@ def _teacher(run: RunFolder, config: RunConfig, features: tuple[int, int]) -> nn
             hint="give the student the teacher's data.* (`kdgat config diff`), or train a teacher "
             "with the student's",
         )
-    return trained.model.requires_grad_(False)
+    return trained
 
 
 def _resume_point(run: RunFolder) -> Path | None:

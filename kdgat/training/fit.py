@@ -22,6 +22,7 @@ from kdgat.data.packing import UNLIMITED, BatchLimits
 from kdgat.data.store import GraphStore
 from kdgat.errors import ConfigError, RunError
 from kdgat.ledger.files import atomic_path
+from kdgat.models.layers import recompute_attention
 from kdgat.progress import Progress, quiet
 from kdgat.training.checkpoint import BEST, epoch_path, keep_newest, save_best
 from kdgat.training.module import TrainingModule
@@ -145,6 +146,7 @@ def fit(
     listen: EpochListener,
     progress: Progress = quiet,
     limits: BatchLimits = UNLIMITED,
+    resident: bool = False,
 ) -> FitResult:
     """Train `model` on the first store, choosing the best epoch by the second.
 
@@ -160,6 +162,7 @@ def fit(
         listen: called with each epoch's number and figures, before its checkpoint is written.
         progress: told of every batch.
         limits: bytes that batches may take.
+        resident: whether the graphs are to be kept on the GPU.
 
     Raises:
         ConfigError: a GPU, or half precision that needs one, is asked for where there is none.
@@ -173,7 +176,11 @@ def fit(
         state = torch.load(resume, map_location="cpu", weights_only=True)
         selection.load_state_dict(state["callbacks"][selection.state_key])
     if not selection.exhausted:
-        module = TrainingModule(model, objective, stores, config.training, config.seed, limits)
+        if config.resources.gradient_checkpointing:
+            recompute_attention(model)
+        module = TrainingModule(
+            model, objective, stores, config.training, config.seed, limits, resident
+        )
         what = f"{config.model.kind} {config.size}"
         trainer = _trainer(config, [Ticker(progress, what), selection], checkpoints)
         with _quiet_lightning():

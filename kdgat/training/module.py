@@ -16,10 +16,6 @@ from kdgat.data.store import GraphStore
 from kdgat.training.optimizer import build_optimizer
 from kdgat.training.tasks import Objective
 
-_RESIDENT_SHARE = 0.3
-"""Share of the GPU's free memory that graphs may take; the rest is the training step's."""
-
-
 _SEEDS = 2**63
 """Seeds that torch takes."""
 
@@ -40,6 +36,7 @@ class TrainingModule(L.LightningModule):
         config: TrainingConfig,
         seed: int,
         limits: BatchLimits = UNLIMITED,
+        resident: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -48,13 +45,14 @@ class TrainingModule(L.LightningModule):
         self.config = config
         self.seed = seed
         self.limits = limits
+        self.resident = resident
 
     def on_fit_start(self) -> None:
-        """Keep the graphs on the GPU where they fit, so that no batch crosses the bus."""
-        if self.device.type != "cuda":
-            return
-        free, _ = torch.cuda.mem_get_info(self.device)
-        if sum(store.nbytes for store in self.stores) < free * _RESIDENT_SHARE:
+        """Bring the teacher to the device, and the graphs where the plan says so."""
+        if self.objective.teacher is not None:
+            # No submodule of this one, so that no checkpoint keeps it; so Lightning leaves it.
+            self.objective.teacher.to(self.device)
+        if self.resident:
             train, validation = self.stores
             self.stores = (train.to(self.device), validation.to(self.device))
 

@@ -119,14 +119,14 @@ class Objective(Generic[Answer]):
         """`loss` to minimise, `task_loss`, and their parts.
 
         With a teacher the loss is alpha * distance + (1 - alpha) * task_loss. The teacher is
-        frozen and in evaluation mode.
+        frozen, in evaluation mode, and on the batch's device.
         """
         answer = self.task.answer(model, batch)
         terms = self.task.terms(model, answer, batch)
         if self.teacher is None:
             return {"loss": terms["task_loss"], **terms}
         with torch.no_grad():
-            target = self.task.answer(self.teacher.to(batch.x.device).eval(), batch)
+            target = self.task.answer(self.teacher.eval(), batch)
         distance = self.task.distance(answer, target, self.distillation)
         alpha = self.distillation.alpha
         loss = alpha * distance + (1 - alpha) * terms["task_loss"]

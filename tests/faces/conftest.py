@@ -200,7 +200,7 @@ def process() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config() -> tuple[str, ...]:
     """The overrides of the smallest model."""
     return TINY

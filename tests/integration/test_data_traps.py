@@ -14,7 +14,7 @@ from kdgat.configs.data import DataConfig
 from kdgat.configs.dataset import DATASETS
 from kdgat.data.captures import DatasetManifest, load_messages
 from kdgat.data.graphs import build_graphs
-from kdgat.data.messages import Oddity
+from kdgat.data.oddities import Oddity
 from kdgat.data.reading import read_capture
 from kdgat.data.windows import Messages, window_starts
 from kdgat.stages.ingest import ingest

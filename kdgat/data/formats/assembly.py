@@ -12,8 +12,9 @@ import polars as pl
 
 from kdgat.data.formats.payloads import decode_payloads, hex_number
 from kdgat.data.formats.text import bad_row
-from kdgat.data.messages import EXTENDED_ID_MAX, MESSAGE_SCHEMA, Capture, Oddity
+from kdgat.data.messages import EXTENDED_ID_MAX, MESSAGE_SCHEMA, Capture
 from kdgat.data.names import is_attack_free
+from kdgat.data.oddities import Oddity
 
 STANDARD_ID_MAX = 0x7FF
 """Largest 11-bit arbitration id."""

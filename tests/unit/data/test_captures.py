@@ -20,7 +20,8 @@ from kdgat.data.captures import (
     mark_repeats,
     save_manifest,
 )
-from kdgat.data.messages import MESSAGE_SCHEMA, Oddity
+from kdgat.data.messages import MESSAGE_SCHEMA
+from kdgat.data.oddities import Oddity
 from kdgat.errors import DataError
 
 MESSAGES = pl.DataFrame(

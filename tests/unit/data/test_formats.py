@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdgat.data.formats import FORMATS
-from kdgat.data.messages import MESSAGE_SCHEMA, Capture, Oddity
+from kdgat.data.messages import MESSAGE_SCHEMA, Capture
+from kdgat.data.oddities import Oddity
 from kdgat.data.reading import read_capture
 from kdgat.errors import DataError
 

@@ -1,0 +1,172 @@
+"""The planner against the real CPU allocator, at sizes that were never probed.
+
+The real steps run in the product's own order, with torch.profiler noting every allocation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise, product
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from kdgat.configs.model import SIZES, Kind, Size
+from kdgat.configs.run import RunConfig
+from kdgat.data.batches import BatchLoader, GraphBatch, collate
+from kdgat.data.packing import PeakCost
+from kdgat.data.store import GraphStore
+from kdgat.memory.affine import PROBES, Shape
+from kdgat.memory.spec import StepSpec
+from kdgat.memory.steps import _Stepper
+from kdgat.memory.trace import Recorder
+from kdgat.models.layers import recompute_attention
+from kdgat.models.table import MODELS, build_model
+from kdgat.training.fit import fit
+from kdgat.training.optimizer import build_optimizer
+from kdgat.training.tasks import Objective, task_of
+from tests.unit.memory.runs import FEATURES, programs_of, random_store, spec_of, with_training
+
+TOLERANCE = 0.01
+NEW_SHAPES = (Shape(3207, 6013, 101), Shape(2111, 2503, 19))
+CASES = [
+    (kind, size, precision, teacher, checkpointing)
+    for kind, size, precision, teacher, checkpointing in product(
+        MODELS, SIZES, ("32", "bf16"), (False, True), (False, True)
+    )
+    if not (teacher and size == "large")
+]
+
+
+def name_of(case: tuple[str, str, str, bool, bool]) -> str:
+    kind, size, precision, teacher, checkpointing = case
+    flags = ("distilled",) * teacher + ("checkpointed",) * checkpointing
+    return "-".join((kind, size, precision, *flags))
+
+
+class Unrecorded:
+    """In the recorder's place where nothing is recorded."""
+
+    phase = ""
+
+    def step(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class RealStepper(_Stepper):
+    """The product's steps on graphs that are there."""
+
+    def _batch(self, store: GraphStore, shape: Shape) -> GraphBatch:
+        return collate(store, torch.arange(shape.graphs), rows=(shape.nodes, shape.edges))
+
+
+def real_stepper(spec: StepSpec) -> RealStepper:
+    config = spec.config
+    model = build_model(config.model, *spec.features)
+    teacher = None
+    if spec.teacher is not None:
+        teacher = build_model(spec.teacher, *spec.features).requires_grad_(False)
+    if config.resources.gradient_checkpointing:
+        recompute_attention(model)
+    optimizer = build_optimizer(model.parameters(), config.training, foreach=False)
+    objective = Objective(task_of(config.model), config.distillation, teacher)
+    return RealStepper(spec, model, objective, optimizer, cast(Recorder, Unrecorded()))
+
+
+def peaks(run: Callable[[], object]) -> list[int]:
+    """Most bytes in use between each `mark` and the next, of what was taken since `run` began."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    assert profiler.profiler is not None
+    assert profiler.profiler.kineto_results is not None
+    events = profiler.profiler.kineto_results.events()
+    marks = sorted(event.start_ns() for event in events if event.name() == "mark")
+    changes = sorted(
+        (event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"
+    )
+    in_use = np.cumsum([nbytes for _, nbytes in changes])
+    places = np.searchsorted([time for time, _ in changes], marks)
+    return [int(in_use[before - 1 : end].max()) for before, end in pairwise(places)]
+
+
+def mark() -> None:
+    with record_function("mark"):
+        pass
+
+
+def bytes_of(cost: PeakCost, shape: Shape) -> int:
+    return int(cost.peak_bytes(shape.nodes, shape.edges, shape.graphs))
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_both_steps_take_what_was_foreseen_at_sizes_that_were_never_probed(
+    case: tuple[Kind, Size, str, bool, bool],
+) -> None:
+    kind, size, precision, teacher, checkpointing = case
+    spec = spec_of(kind, size, precision=precision, teacher=teacher, checkpointing=checkpointing)
+    assert not set(NEW_SHAPES) & set(PROBES)
+    stores = [random_store(shape, seed) for seed, shape in enumerate(NEW_SHAPES)]
+
+    def run() -> None:
+        stepper = real_stepper(spec)
+        # From the first step on there are gradients and the optimiser's state.
+        stepper.train(stores[0], NEW_SHAPES[0])
+        mark()
+        for store, shape in zip(stores, NEW_SHAPES, strict=True):
+            stepper.train(store, shape)
+            mark()
+            stepper.validate(store, shape)
+            mark()
+
+    programs = programs_of(spec)
+    costs = (programs.training_cost(), programs.validation_cost())
+    foreseen = [bytes_of(cost, shape) for shape in NEW_SHAPES for cost in costs]
+    assert peaks(run) == pytest.approx(foreseen, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_steps_of_a_real_trainer_take_what_was_foreseen(kind: Kind, tmp_path: Path) -> None:
+    spec = with_training(
+        spec_of(kind), max_epochs=2, max_graphs=40, min_steps_per_epoch=0, patience_epochs=9
+    )
+    config = spec.config
+    stores = (random_store(Shape(6007, 11003, 200)), random_store(Shape(1009, 1803, 40), seed=1))
+
+    def tick(what: str, done: int, total: int) -> None:
+        mark()
+
+    def run() -> None:
+        model = build_model(config.model, *FEATURES)
+        objective = Objective(task_of(config.model), config.distillation)
+        fit(model, objective, stores, config, tmp_path, None, lambda *_: mark(), tick)
+
+    measured = peaks(run)
+    shapes = trainer_shapes(stores[0], config)
+    steps = len(shapes) // 2
+    assert steps == 5
+    programs = programs_of(spec)
+    foreseen = [bytes_of(programs.training_cost(), shape) for shape in shapes]
+    # Marks end each step and each validation, so there is none before the first step of all.
+    first, validation, opening = measured[: steps - 1], measured[steps - 1], measured[steps]
+    assert first == pytest.approx(foreseen[1:steps], rel=TOLERANCE)
+    assert measured[steps + 1 : 2 * steps] == pytest.approx(foreseen[steps + 1 :], rel=TOLERANCE)
+    # Lightning drops the gradients before it validates, which nobody has to foresee.
+    dropped = sum(programs.gradient_blocks)
+    assert foreseen[steps] - dropped <= opening * (1 + TOLERANCE) <= foreseen[steps] * 1.02
+    expected = bytes_of(programs.validation_cost(), Shape(1009, 1803, 40))
+    assert expected - dropped <= validation * (1 + TOLERANCE) <= expected * 1.02
+
+
+def trainer_shapes(store: GraphStore, config: RunConfig) -> list[Shape]:
+    """Sizes of the training batches, in order."""
+    loader = BatchLoader(store, config.training.max_graphs, seed=config.seed)
+    shapes = []
+    for epoch in range(config.training.max_epochs):
+        loader.set_epoch(epoch)
+        shapes += [Shape(len(b.x), len(b.edge_attr), b.num_graphs) for b in loader]
+    return shapes

@@ -1,0 +1,147 @@
+"""Traces of real steps: what is carried over, where blocks come from, and what tracing costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from kdgat.configs.model import Kind, Size
+from kdgat.memory.affine import PROBES, Shape
+from kdgat.memory.spec import StepSpec
+from kdgat.memory.steps import StepTraces, trace_steps
+from kdgat.memory.trace import Trace
+from kdgat.models.table import MODELS, build_model
+from tests.unit.memory.runs import FEATURES, programs_of, spec_of
+
+SHAPES = (Shape(311, 604, 11), Shape(200, 517, 7))
+GIB = 1 << 30
+HUGE = """
+import json, resource
+from kdgat.memory.affine import Shape
+from kdgat.memory.steps import trace_steps
+from kdgat.models.table import MODELS
+from tests.unit.memory.runs import spec_of
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+def asked_bytes(kind, shape):
+    (trace,) = trace_steps(spec_of(kind, "large"), [shape]).training
+    return sum(each.nbytes for each in trace.allocations)
+
+for kind in MODELS:
+    asked_bytes(kind, Shape(640, 1207, 20))
+before = peak_bytes()
+asked = [asked_bytes(kind, Shape(5_000_000, 9_000_000, 150_000)) for kind in MODELS]
+print(json.dumps({"asked": asked, "before": before, "after": peak_bytes()}))
+"""
+
+
+def traces_of(spec: StepSpec) -> StepTraces:
+    return trace_steps(spec, SHAPES)
+
+
+def changes(trace: Trace) -> dict[int, list[int]]:
+    """What happens to each block number, in order."""
+    found: dict[int, list[int]] = {}
+    for block, change in trace.order:
+        found.setdefault(block, []).append(change)
+    return found
+
+
+@pytest.mark.parametrize("teacher", [False, True], ids=["alone", "distilled"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_gradients_are_all_that_is_carried_to_the_next_step(kind: Kind, teacher: bool) -> None:
+    spec = spec_of(kind, "small", teacher=teacher)
+    traces = traces_of(spec)
+    with FakeTensorMode():
+        weights = [each.nbytes for each in build_model(spec.config.model, *FEATURES).parameters()]
+    assert Counter(traces.gradient_blocks) == Counter(weights)
+    for trace in traces.training:
+        carried = [block for block, change in trace.order if change == -2]
+        sizes = Counter(trace.allocations[block].nbytes for block in carried)
+        assert sizes == Counter(weights)
+        assert {trace.allocations[block].phase for block in carried} == {"backward"}
+        # Their own gradients stay; every other block comes and goes within the step.
+        for block, seen in changes(trace).items():
+            assert sorted(seen) == ([-2, +1] if block in carried else [-1, +1])
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_old_gradients_go_between_the_loss_and_the_backward_pass(kind: Kind) -> None:
+    (trace, _) = traces_of(spec_of(kind)).training
+    places = [i for i, (_, change) in enumerate(trace.order) if change == -2]
+    before = [trace.order[i][0] for i in range(places[0]) if trace.order[i][1] > 0]
+    after = [block for block, change in trace.order[places[-1] :] if change > 0]
+    assert {trace.allocations[block].phase for block in before} == {"batch", "forward"}
+    assert trace.allocations[after[0]].phase == "backward"
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_validation_carries_and_leaves_nothing(kind: Kind) -> None:
+    traces = traces_of(spec_of(kind))
+    for trace in traces.validation:
+        assert all(seen == [+1, -1] for seen in changes(trace).values())
+        assert {each.phase for each in trace.allocations} == {"batch", "validation"}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_stays_is_two_moments_a_weight_and_the_teacher(kind: Kind) -> None:
+    def weights(size: Size) -> int:
+        with FakeTensorMode():
+            model = build_model(spec_of(kind, size).config.model, *FEATURES)
+            return sum(each.nbytes for each in model.parameters())
+
+    alone, distilled = (spec_of(kind, "small", teacher=teacher) for teacher in (False, True))
+    resident = programs_of(alone).resident_bytes
+    # AdamW counts each parameter's steps in a scalar of its own.
+    counters = 4 * len(programs_of(alone).gradient_blocks)
+    assert resident == 3 * weights("small") + counters
+    assert programs_of(distilled).resident_bytes == resident + weights("large")
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_blocks_are_named_by_the_models_modules_and_the_teachers_are_told_apart(
+    kind: Kind,
+) -> None:
+    spec = spec_of(kind, "small", teacher=True)
+    assert spec.teacher is not None
+    student, teacher = (
+        {name for name, _ in build_model(each, *FEATURES).named_modules()}
+        for each in (spec.config.model, spec.teacher)
+    )
+    known = student | {f"teacher.{name}".rstrip(".") for name in teacher}
+    traces = traces_of(spec)
+    for trace in (*traces.training, *traces.validation):
+        names = {each.module for each in trace.allocations}
+        assert names <= known
+        assert {name.partition(".")[0] for name in names} > {"", "teacher"}
+        assert len(names - {""}) > 5
+    by_phase: dict[str, set[str]] = {}
+    for each in traces.training[0].allocations:
+        by_phase.setdefault(each.phase, set()).add(each.module)
+    assert any(name.startswith("teacher") for name in by_phase["forward"])
+    # A teacher is never trained, so its modules have no backward pass.
+    assert not any(name.startswith("teacher") for name in by_phase["backward"])
+    assert by_phase["backward"] & (student - {""})
+    assert by_phase["batch"] == by_phase["clip"] == by_phase["optimizer"] == {""}
+
+
+def test_the_same_spec_traced_twice_is_the_same() -> None:
+    spec = spec_of("vgae", "small", teacher=True, checkpointing=True)
+    assert trace_steps(spec, PROBES[:2]) == trace_steps(spec, PROBES[:2])
+
+
+def test_steps_of_hundreds_of_gigabytes_are_traced_in_the_memory_of_small_ones() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", HUGE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert min(said["asked"]) > 80 * GIB
+    assert said["after"] - said["before"] < 16 << 20
+    assert said["after"] < 1.5 * GIB
