@@ -67,14 +67,24 @@ class Workspace:
         return self.home / "runs"
 
     @property
-    def cache(self) -> Path:
-        """What can be deleted at any time and is made again."""
-        return self.home / "cache"
+    def journal(self) -> Path:
+        """Events about runs and models, one file each: archived, removed, registered, promoted."""
+        return self.home / "journal"
+
+    @property
+    def history(self) -> Path:
+        """The compacted run history; made again from the ledger when it is deleted."""
+        return self.home / "history"
+
+    @property
+    def mlflow(self) -> Path:
+        """The MLflow store; made again from the ledger when it is deleted."""
+        return self.home / "mlflow"
 
     @property
     def memory(self) -> Path:
         """What memory plans are made from: traced steps, and calibrations of GPUs."""
-        return self.cache / "memory"
+        return self.home / "memory"
 
     def dataset(self, name: str) -> Path:
         """The folder of one dataset."""

@@ -153,9 +153,14 @@ def _print_all(plans: tuple[PlannedMemory, ...]) -> None:
     columns = ("GPU", "capacity", "allocated", "reserved", "fill", "graphs a batch",
                "steps an epoch", "limited by")  # fmt: skip
     print_table(f"memory of {plans[0].name}", columns, rows)
-    say(*(f"{plan.gpu}: {each}" for plan in plans for each in plan.warnings))
-    shared = dict.fromkeys(each for plan in plans for each in plan.assumed)
-    say(*(f"assumed: {each}" for each in shared))
+    for what, of in (("warning", "warnings"), ("assumed", "assumed")):
+        said: dict[str, list[str]] = {}
+        for plan in plans:
+            for each in getattr(plan, of):
+                said.setdefault(each, []).append(plan.gpu)
+        for each, gpus in said.items():
+            where = "" if len(gpus) == len(plans) else f" ({', '.join(gpus)})"
+            say(f"{what}: {each}{where}")
 
 
 def _size(nbytes: float) -> str:

@@ -16,6 +16,7 @@ from jaxtyping import Int64
 from kdgat.configs.resources import Gpu
 from kdgat.configs.training import TrainingConfig
 from kdgat.data.packing import (
+    UNLIMITED,
     BatchLimits,
     ByteLimit,
     EpochBatches,
@@ -181,7 +182,9 @@ class _Planner:
         self.seed = seed
         self.train_cost = programs.training_cost()
         self.validation_cost = programs.validation_cost()
-        self.other_blocks = (*work.store_blocks, *device.workspace_blocks)
+        # DDP keeps a copy of the gradients in buckets that it sends.
+        buckets = (sum(programs.gradient_blocks),) if device.ranks > 1 else ()
+        self.other_blocks = (*work.store_blocks, *device.workspace_blocks, *buckets)
         self.most = device.capacity_bytes - sum(self.other_blocks)
 
     def limits(self, budget_bytes: int) -> BatchLimits:
@@ -198,7 +201,7 @@ class _Planner:
         epoch = self.epoch(0, limits)
         reaches = self._costs(epoch).max() > self.most - self._largest_graph()
         if not reaches and self.simulate(limits, _SEARCH_BATCHES).failure is None:
-            return self.most, self._cap_name(epoch)
+            return self.most, self._limit_name(epoch)
         low, high = self._smallest(), self.most
         # What the allocator loses to rounding and gaps is a few percent, so these come first.
         likely = [int(self.most * share) for share in _LIKELY]
@@ -210,7 +213,7 @@ class _Planner:
                 low = tried
             else:
                 high = tried
-        return low, "memory"
+        return low, self._limit_name(self.epoch(0, self.limits(low)))
 
     def epoch(self, number: int, limits: BatchLimits) -> EpochBatches:
         """The training batches of an epoch, of all ranks."""
@@ -263,8 +266,9 @@ class _Planner:
         steps = len(epoch) // self.device.ranks
         warnings = []
         if steps < _FEW_STEPS:
+            told = "1 step" if steps == 1 else f"{steps} steps"
             warnings.append(
-                f"{steps} steps an epoch: raise training.min_steps_per_epoch, or lower "
+                f"{told} an epoch: raise training.min_steps_per_epoch, or lower "
                 "training.max_graphs, for more"
             )
         if self.config.precision not in self.device.gpu.precisions:
@@ -273,10 +277,11 @@ class _Planner:
                 f"training.precision={_other_precision(self.device.gpu)} is faster there"
             )
         if outcome.retries:
+            # Expandable segments lose less to gaps between blocks of varying size.
+            remedy = "" if self.device.expandable_segments else ", or with expandable segments"
             warnings.append(
-                f"the allocator gives back its cache {outcome.retries} times in "
-                f"{outcome.batches} batches, which is slow: plan with more margin, or with "
-                "expandable segments"
+                f"the allocator has to give back its cache in {outcome.batches} batches (times: "
+                f"{outcome.retries}), which is slow: plan with more margin{remedy}"
             )
         capacity = self.device.capacity_bytes
         return MemoryPlan(
@@ -336,7 +341,10 @@ class _Planner:
         nodes, edges = epoch.sums(self.work.train_nodes), epoch.sums(self.work.train_edges)
         return self.train_cost.peak_bytes(nodes, edges, np.diff(epoch.starts))
 
-    def _cap_name(self, epoch: EpochBatches) -> str:
+    def _limit_name(self, epoch: EpochBatches) -> str:
+        """What keeps training batches from being larger; validation may be limited otherwise."""
+        if len(epoch) > len(self.epoch(0, UNLIMITED)):
+            return "memory"
         most = int(np.diff(epoch.starts).max())
         if most >= self.config.max_graphs:
             return "training.max_graphs"

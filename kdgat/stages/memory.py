@@ -69,7 +69,7 @@ def plan_training(
     config: RunConfig,
     stores: tuple[GraphStore, GraphStore],
     teacher: ModelConfig | None,
-    cache: Path,
+    folder: Path,
 ) -> RunMemory:
     """Plan a run on the device at hand, or go on with the plan it began with.
 
@@ -78,7 +78,7 @@ def plan_training(
         config: its config.
         stores: its training and validation graphs.
         teacher: model of the teacher, for a distilled student.
-        cache: folder of step programs and calibrations.
+        folder: step programs, plans and calibrations.
 
     Raises:
         MemoryPlanError: the device is too small, or a step's memory can't be foreseen.
@@ -90,11 +90,11 @@ def plan_training(
         (train, validation),
         (stores[0].x.shape[1], stores[0].edge_attr.shape[1]),
         card,
-        lambda spec: own_programs(cache / "programs", spec),
-        cache / "plans",
+        lambda spec: own_programs(folder / "programs", spec),
+        folder / "plans",
         teacher=teacher,
         total_bytes=total_bytes,
-        calibration=load_calibrations(cache / "calibration.json").get(card.name),
+        calibration=load_calibrations(folder / "calibration.json").get(card.name),
     )
     path = run.artifacts / _FILE
     limits = _earlier(path, planned.plan)

@@ -36,7 +36,7 @@ def train(
     config: RunConfig,
     stage: Stage,
     prepared: Prepared,
-    cache: Path,
+    memory_folder: Path,
     teacher: RunFolder | None = None,
     progress: Progress = quiet,
 ) -> dict[str, float | None]:
@@ -47,7 +47,7 @@ def train(
         config: its config, every reference resolved.
         stage: which windows it trains on.
         prepared: the dataset's graphs.
-        cache: folder of what memory plans are made from.
+        memory_folder: what memory plans are made from: traced steps, calibrations.
         teacher: run of the teacher, for a distilled student.
         progress: told of every batch.
 
@@ -66,7 +66,7 @@ def train(
     features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
     trained = None if teacher is None else _teacher(teacher, config, features)
     memory = plan_training(
-        run, config, stores, None if trained is None else trained.config.model, cache
+        run, config, stores, None if trained is None else trained.config.model, memory_folder
     )
     torch.manual_seed(config.seed)
     model = build_model(config.model, *features)

@@ -12,6 +12,9 @@ from kdgat.data.batches import BatchLoader
 from kdgat.data.store import GraphStore
 from kdgat.training.tasks import task_of
 
+_MOST_GRAPHS = 512
+"""Windows in one batch; no score depends on the others, and more are no faster."""
+
 
 def score_parts(
     model: nn.Module, config: ModelConfig, store: GraphStore, max_graphs: int
@@ -23,6 +26,6 @@ def score_parts(
     with torch.inference_mode():
         parts = [
             task.score(model, batch.to(device)).double().cpu()
-            for batch in BatchLoader(store, max_graphs)
+            for batch in BatchLoader(store, min(max_graphs, _MOST_GRAPHS))
         ]
     return torch.cat(parts).numpy()

@@ -83,7 +83,7 @@ def test_a_plan_before_the_data_says_what_it_assumed(empty: Any, process: Proces
     assert plan["gpu"] == "cpu"
     assert any("'hcrl_sa' is not ingested" in each for each in plan["assumed"])
     assert plan["steps_per_epoch"] > 50
-    assert (empty.home / "cache").exists()
+    assert (empty.home / "memory").exists()
     assert not (empty.home / "data").exists()
 
 
@@ -101,7 +101,7 @@ def test_without_runs_on_a_gpu_there_is_nothing_to_calibrate(trained: Any, kdgat
     said = kdgat("memory", "calibrate")
     assert said.code == 0
     assert "no run on a GPU" in said.out
-    assert not (trained.home / "cache" / "memory" / "calibration.json").exists()
+    assert not (trained.home / "memory" / "calibration.json").exists()
 
 
 def test_measured_runs_on_a_gpu_correct_later_plans(

@@ -166,9 +166,9 @@ def test_the_home_folder_of_nobody_is_an_error(tmp_path: Path, name: str) -> Non
 
 def test_everything_written_lies_under_the_home(tmp_path: Path) -> None:
     ws = Workspace(root=tmp_path, home=tmp_path / "h")
-    assert (ws.data, ws.runs, ws.cache, ws.dataset("set_01")) == tuple(
-        tmp_path / "h" / part for part in ("data", "runs", "cache", "data/set_01")
-    )
+    found = (ws.data, ws.runs, ws.memory, ws.journal, ws.history, ws.mlflow, ws.dataset("set_01"))
+    parts = ("data", "runs", "memory", "journal", "history", "mlflow", "data/set_01")
+    assert found == tuple(tmp_path / "h" / part for part in parts)
 
 
 def test_paths_inside_are_shown_relative_and_others_whole(tmp_path: Path) -> None:

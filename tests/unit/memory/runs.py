@@ -12,10 +12,10 @@ import torch
 from kdgat.configs.model import Kind, Size, model_preset
 from kdgat.configs.run import RunConfig
 from kdgat.configs.training import ResourcesConfig, TrainingConfig
-from kdgat.data.packing import EpochBatches, epoch_order, plan_epoch
+from kdgat.data.packing import BatchLimits, EpochBatches, epoch_order, pack, plan_epoch
 from kdgat.data.store import GraphStore
 from kdgat.memory.affine import Block, Shape, StepProgram
-from kdgat.memory.plan import MemoryPlan, Workload
+from kdgat.memory.plan import Workload
 from kdgat.memory.replay import PlannedBatch
 from kdgat.memory.spec import Device, StepPrograms, StepSpec
 from kdgat.memory.steps import step_programs
@@ -89,34 +89,61 @@ def random_work(graphs: int, seed: int = 0, store_blocks: tuple[int, ...] = ()) 
     `edges` are at most the 99 pairs of consecutive messages.
     """
     rng = np.random.default_rng(seed)
-    nodes = np.where(rng.random(graphs) < 0.1, rng.integers(2, 9, graphs), _ids(rng, graphs))
+    usual = rng.integers(20, 51, graphs)
+    nodes = np.where(rng.random(graphs) < 0.1, rng.integers(2, 9, graphs), usual)
     edges = np.minimum(99, (nodes * rng.uniform(1.2, 2.2, graphs)).astype(np.int64))
     train = graphs * 8 // 10
     return Workload(nodes[:train], edges[:train], nodes[train:], edges[train:], store_blocks)
 
 
-def _ids(rng: np.random.Generator, graphs: int) -> np.ndarray:
-    return rng.integers(20, 51, graphs)
-
-
-def epoch_batches(
-    work: Workload, plan: MemoryPlan, config: TrainingConfig, seed: int, number: int = 0
+def training_epoch(
+    work: Workload, limits: BatchLimits, config: TrainingConfig, seed: int, number: int
 ) -> EpochBatches:
-    """The training batches of one process, as the run's loader makes them of the plan's limits."""
+    """The training batches of one epoch, as the run's loader makes them."""
     return plan_epoch(
         work.train_nodes,
         work.train_edges,
         epoch_order(seed, number, len(work.train_nodes)),
-        limit=plan.limits.train,
+        limit=limits.train,
         max_graphs=config.max_graphs,
         min_steps=config.min_steps_per_epoch,
     )
 
 
-def shapes_of(epoch: EpochBatches, work: Workload) -> list[Shape]:
-    """Sizes of an epoch's training batches."""
-    columns = (epoch.sums(work.train_nodes), epoch.sums(work.train_edges), np.diff(epoch.starts))
-    return [Shape(*row) for row in zip(*(each.tolist() for each in columns), strict=True)]
+def run_batches(
+    work: Workload,
+    limits: BatchLimits,
+    config: TrainingConfig,
+    seed: int,
+    epochs: int,
+    first: int = 0,
+) -> list[PlannedBatch]:
+    """All batches of some of a run's epochs, in order, validation after each epoch."""
+    checks = validation_batches(work, limits, config)
+    batches = []
+    for number in range(first, first + epochs):
+        epoch = training_epoch(work, limits, config, seed, number)
+        batches += planned(epoch, work.train_nodes, work.train_edges, training=True) + checks
+    return batches
+
+
+def validation_batches(
+    work: Workload, limits: BatchLimits, config: TrainingConfig
+) -> list[PlannedBatch]:
+    """The batches of one validation, in order."""
+    nodes, edges = work.validation_nodes, work.validation_edges
+    order = np.arange(len(nodes))
+    starts = pack(nodes, edges, order, limits.validation, config.max_graphs)
+    return planned(EpochBatches(order, starts), nodes, edges, training=False)
+
+
+def planned(
+    epoch: EpochBatches, nodes: np.ndarray, edges: np.ndarray, *, training: bool
+) -> list[PlannedBatch]:
+    """Sizes of an epoch's batches."""
+    columns = (epoch.sums(nodes), epoch.sums(edges), np.diff(epoch.starts))
+    rows = zip(*(each.tolist() for each in columns), strict=True)
+    return [PlannedBatch(Shape(*row), training) for row in rows]
 
 
 def steps(shapes: Sequence[Shape]) -> list[PlannedBatch]:
