@@ -110,16 +110,22 @@ def fit_step(traces: Sequence[Trace], shapes: Sequence[Shape]) -> StepProgram:
 
 
 def _same_order(first: Trace, other: Trace, blocks: tuple[Block, ...], shape: Shape) -> None:
-    if first.order == other.order:
-        names = [each.operator for each in other.allocations]
-        if names == [block.operator for block in blocks]:
-            return
-    pairs = zip(first.order, other.order, strict=False)
-    at = next((place for place, (one, two) in enumerate(pairs) if one != two), 0)
+    ours, theirs = _told_order(first), _told_order(other)
+    if ours == theirs:
+        return
+    pairs = zip(ours, theirs, strict=False)
+    parts = next((at for at, (one, two) in enumerate(pairs) if one != two), None)
+    at = min(len(ours), len(theirs)) - 1 if parts is None else parts
     raise _refused(
         f"is taken or given back at another moment for {_told(shape)} than for other batches",
-        blocks[first.order[at][0]],
+        blocks[first.order[at][0]] if first.order else Block("nothing", "", "first"),
     )
+
+
+def _told_order(trace: Trace) -> list[tuple[str, int, int]]:
+    """The order with each block's operator."""
+    operators = [each.operator for each in trace.allocations]
+    return [(operators[block], block, change) for block, change in trace.order]
 
 
 def _refused(what: str, block: Block) -> MemoryPlanError:

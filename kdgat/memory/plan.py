@@ -30,6 +30,13 @@ from kdgat.memory.spec import StepPrograms
 
 _SEARCH_BATCHES = 60
 _VERIFY_BATCHES = 500
+_RESUMED_BATCHES = 100
+"""Batches replayed from each of some later epochs, where a resumed run begins anew."""
+_RESUMES = 3
+_SLOW_RETRIES = 0.01
+"""Retries a batch from which on the allocator is too busy with itself."""
+_SLACK = 0.01
+"""Share taken off a budget that just fits, since one a little smaller need not."""
 _PRECISION = 0.002
 """Share of the capacity at which bisection stops."""
 _LIKELY = (0.90, 0.98)
@@ -153,15 +160,7 @@ def plan_memory(
     """
     _check(work, device)
     planner = _Planner(programs, work, device, config, seed)
-    plain, limited_by = planner.budget()
-    limits = planner.limits(plain)
-    outcome = planner.simulate(limits, _VERIFY_BATCHES)
-    # The verification sees more batches than the search did.
-    while outcome.failure is not None:
-        plain = int(plain * (1 - _PRECISION))
-        limits = planner.limits(plain)
-        outcome = planner.simulate(limits, _VERIFY_BATCHES)
-    return planner.result(plain, limited_by, limits, outcome)
+    return planner.verified(*planner.budget())
 
 
 class _Planner:
@@ -200,7 +199,7 @@ class _Planner:
         limits = self.limits(self.most)
         epoch = self.epoch(0, limits)
         reaches = self._costs(epoch).max() > self.most - self._largest_graph()
-        if not reaches and self.simulate(limits, _SEARCH_BATCHES).failure is None:
+        if not reaches and _good(self.simulate(limits, _SEARCH_BATCHES)):
             return self.most, self._limit_name(epoch)
         low, high = self._smallest(), self.most
         # What the allocator loses to rounding and gaps is a few percent, so these come first.
@@ -209,11 +208,33 @@ class _Planner:
             tried = likely.pop() if likely else (low + high) // 2
             if not low < tried < high:
                 continue
-            if self.simulate(self.limits(tried), _SEARCH_BATCHES).failure is None:
+            if _good(self.simulate(self.limits(tried), _SEARCH_BATCHES)):
                 low = tried
             else:
                 high = tried
         return low, self._limit_name(self.epoch(0, self.limits(low)))
+
+    def verified(self, budget: int, limited_by: str) -> MemoryPlan:
+        """The plan of a budget found by the search, lowered until the whole sequence fits."""
+        on_gpu = self.device.gpu.compute_capability is not None
+        if on_gpu and budget < self.most:
+            budget = int(budget * (1 - _SLACK))
+        while budget >= self._smallest():
+            limits = self.limits(budget)
+            outcome = self._verify(limits)
+            if _good(outcome):
+                return self.result(budget, limited_by, limits, outcome)
+            budget = int(budget * (1 - _SLACK))
+        raise self._too_small()
+
+    def _verify(self, limits: BatchLimits) -> Replay:
+        """Replay the run from its start, and from later epochs as a resumed run would."""
+        parts = (self.config.max_epochs * part // (_RESUMES + 1) for part in range(1, _RESUMES + 1))
+        resumed = [
+            self.simulate(limits, _RESUMED_BATCHES, first_epoch=number)
+            for number in sorted(set(parts) - {0})
+        ]
+        return _worst([self.simulate(limits, _VERIFY_BATCHES), *resumed])
 
     def epoch(self, number: int, limits: BatchLimits) -> EpochBatches:
         """The training batches of an epoch, of all ranks."""
@@ -228,25 +249,38 @@ class _Planner:
             ranks=self.device.ranks,
         )
 
-    def simulate(self, limits: BatchLimits, count: int) -> Replay:
-        """Replay the run's first batches, validation after every epoch."""
-        work, config, ranks = self.work, self.config, self.device.ranks
-        batches: list[PlannedBatch] = []
+    def simulate(self, limits: BatchLimits, count: int, first_epoch: int = 0) -> Replay:
+        """Replay `count` of the run's batches on every rank, validation after every epoch."""
+        sequences: list[list[PlannedBatch]] = [[] for _ in range(self.device.ranks)]
+        work, config = self.work, self.config
         checks = plan_epoch(
             work.validation_nodes,
             work.validation_edges,
             np.arange(len(work.validation_nodes)),
             limit=limits.validation,
             max_graphs=config.max_graphs,
-            ranks=ranks,
+            ranks=self.device.ranks,
         )
-        validation = _planned(checks, work.validation_nodes, work.validation_edges, ranks, False)
-        for number in range(config.max_epochs):
+        for number in range(first_epoch, config.max_epochs):
             epoch = self.epoch(number, limits)
-            batches += _planned(epoch, work.train_nodes, work.train_edges, ranks, True)[:count]
-            batches += validation[: max(1, count // 4)]
-            if len(batches) >= count:
+            for rank, batches in enumerate(sequences):
+                training = self._planned(epoch, rank, training=True)
+                validation = self._planned(checks, rank, training=False)
+                batches += training[:count] + validation[: max(1, count // 4)]
+            if len(sequences[0]) >= count:
                 break
+        return _worst([self._replayed(batches) for batches in sequences])
+
+    def _planned(self, epoch: EpochBatches, rank: int, *, training: bool) -> list[PlannedBatch]:
+        """One rank's batches."""
+        work = self.work
+        nodes = work.train_nodes if training else work.validation_nodes
+        edges = work.train_edges if training else work.validation_edges
+        columns = (epoch.sums(nodes), epoch.sums(edges), np.diff(epoch.starts))
+        rows = zip(*(each[rank :: self.device.ranks].tolist() for each in columns), strict=True)
+        return [PlannedBatch(Shape(*row), training) for row in rows]
+
+    def _replayed(self, batches: list[PlannedBatch]) -> Replay:
         if self.device.gpu.compute_capability is None:
             return self._on_host(batches)
         return replay(
@@ -304,12 +338,14 @@ class _Planner:
         )
 
     def _need_room(self) -> None:
-        if self._smallest() <= self.most:
-            return
+        if self._smallest() > self.most:
+            raise self._too_small()
+
+    def _too_small(self) -> MemoryPlanError:
         nodes, edges = self.work.train_nodes, self.work.train_edges
         cost = self.train_cost.rising().peak_bytes(nodes, edges, 1)
         worst = int(cost.argmax())
-        raise MemoryPlanError(
+        return MemoryPlanError(
             f"a single graph ({nodes[worst]} nodes, {edges[worst]} edges) needs "
             f"{_gib(cost[worst])} with the weights, and {self.device.gpu.title} has "
             f"{_gib(max(self.most, 0))} for it",
@@ -364,13 +400,20 @@ class _Planner:
         return Replay(len(batches), peak, peak, 0, failure)
 
 
-def _planned(
-    epoch: EpochBatches, nodes: np.ndarray, edges: np.ndarray, ranks: int, training: bool
-) -> list[PlannedBatch]:
-    """The batches of the first of `ranks` processes."""
-    columns = (epoch.sums(nodes), epoch.sums(edges), np.diff(epoch.starts))
-    rows = zip(*(column[::ranks].tolist() for column in columns), strict=True)
-    return [PlannedBatch(Shape(*row), training) for row in rows]
+def _good(outcome: Replay) -> bool:
+    """Whether everything fits, and the allocator does not give back its cache all the time."""
+    return outcome.failure is None and outcome.retries <= 1 + _SLOW_RETRIES * outcome.batches
+
+
+def _worst(outcomes: list[Replay]) -> Replay:
+    """Several replays as one: the highest peaks, all retries, the first failure."""
+    return Replay(
+        sum(each.batches for each in outcomes),
+        max(each.peak_allocated_bytes for each in outcomes),
+        max(each.peak_reserved_bytes for each in outcomes),
+        sum(each.retries for each in outcomes),
+        next((each.failure for each in outcomes if each.failure is not None), None),
+    )
 
 
 def _check(work: Workload, device: Device) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -17,9 +18,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from kdgat.configs.run import json_digest
-from kdgat.errors import KdgatError, MemoryPlanError
+from kdgat.errors import KdgatError, MemoryPlanError, StorageError
 from kdgat.ledger.files import content_hash, write_json
 from kdgat.memory.spec import StepPrograms, StepSpec
 
@@ -92,7 +94,7 @@ class Prober:
             ) from error
         if isinstance(answer, KdgatError):
             raise answer
-        write_json(path, answer.to_json())
+        keep(path, answer.to_json())
         return Probe(answer, cached=False)
 
 
@@ -103,7 +105,7 @@ def own_programs(folder: Path, spec: StepSpec) -> Probe:
     if known is not None:
         return Probe(known, cached=True)
     programs = _traced(spec)
-    write_json(path, programs.to_json())
+    keep(path, programs.to_json())
     return Probe(programs, cached=False)
 
 
@@ -124,6 +126,13 @@ def code_hash() -> str:
         path = _PACKAGE / name
         files += sorted(path.glob("*.py")) if path.is_dir() else [path]
     return json_digest([content_hash(path) for path in files])
+
+
+def keep(path: Path, values: dict[str, Any]) -> None:
+    """Write a file of the cache, where that is possible."""
+    # A cache that can't be written costs time and nothing else; what must be written tells of it.
+    with suppress(StorageError):
+        write_json(path, values)
 
 
 def _read(path: Path) -> StepPrograms | None:

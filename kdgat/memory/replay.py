@@ -63,8 +63,13 @@ def replay(
         carried: Handles = []
         for batch, sizes in zip(batches, _sizes(programs, batches), strict=True):
             program = programs.training if batch.training else programs.validation
+            if not batch.training:
+                # Lightning drops the gradients before it validates.
+                for block in carried:
+                    allocator.free(block)
+                carried = []
             taken = _step(allocator, program, sizes, carried)
-            carried = taken if batch.training else carried
+            carried = taken if batch.training else []
             done += 1
     except OutOfMemory as error:
         failure = (

@@ -12,11 +12,10 @@ from kdgat.configs.model import ModelConfig
 from kdgat.configs.resources import Gpu
 from kdgat.configs.run import RunConfig, json_digest
 from kdgat.data.sizes import GraphSizes
-from kdgat.ledger.files import write_json
 from kdgat.memory.calibration import Calibration
 from kdgat.memory.host import HOST_PROCESS_BYTES, host_memory_bytes
 from kdgat.memory.plan import Device, MemoryPlan, Workload, plan_memory
-from kdgat.memory.programs import Probe, code_hash
+from kdgat.memory.programs import Probe, code_hash, keep
 from kdgat.memory.spec import StepSpec
 
 RESIDENT_SHARE = 0.3
@@ -97,7 +96,7 @@ def plan_run(
     plan = _known(path, probed)
     if plan is None:
         plan = plan_memory(probed.programs, work, device, config.training, config.seed)
-        write_json(path, plan.to_json())
+        keep(path, plan.to_json())
     return RunPlan(plan, spec, device, resident and not on_host, probed.cached, assumed)
 
 

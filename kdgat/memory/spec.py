@@ -50,7 +50,7 @@ class StepPrograms:
     resident_blocks: tuple[int, ...]
     """Bytes of the weights, of the teacher's and of the optimiser's state, block by block."""
     gradient_blocks: tuple[int, ...]
-    """Bytes of the gradients, which stay while validating."""
+    """Bytes of the gradients, which a step leaves to the next and which validation drops."""
 
     @property
     def resident_bytes(self) -> int:
@@ -63,8 +63,7 @@ class StepPrograms:
 
     def validation_cost(self) -> PeakCost:
         """Peak bytes of a step without gradients, all that stays counted in."""
-        stays = self.resident_bytes + sum(self.gradient_blocks)
-        return PeakCost(_upper(self.validation.live_planes(), stays))
+        return PeakCost(_upper(self.validation.live_planes(), self.resident_bytes))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the cache."""

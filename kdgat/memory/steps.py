@@ -39,7 +39,7 @@ class StepTraces:
     resident_blocks: tuple[int, ...]
     """Bytes of the weights, of the teacher's and of the optimiser's state, block by block."""
     gradient_blocks: tuple[int, ...]
-    """Bytes of the gradients, which stay while validating."""
+    """Bytes of the gradients, which a step leaves to the next and which validation drops."""
 
 
 def step_programs(spec: StepSpec) -> StepPrograms:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float32
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from kdgat.configs.model import GatConfig
@@ -28,7 +28,7 @@ class GatClassifier(nn.Module):
             nn.Linear(config.readout, 2),
         )
 
-    def forward(self, batch: GraphBatch) -> Float32[Tensor, "graphs 2"]:
+    def forward(self, batch: GraphBatch) -> Float[Tensor, "graphs 2"]:
         """Logits of (benign, attack)."""
         h = batch.x
         for block in self.blocks:

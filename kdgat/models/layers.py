@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import GATv2Conv, global_max_pool, global_mean_pool
@@ -29,10 +29,10 @@ class AttentionBlock(nn.Module):
 
     def forward(
         self,
-        x: Float32[Tensor, "nodes width_in"],
+        x: Float[Tensor, "nodes width_in"],
         edge_index: Int64[Tensor, "2 edges"],
-        edge_attr: Float32[Tensor, "edges edge_features"],
-    ) -> Float32[Tensor, "nodes width"]:
+        edge_attr: Float[Tensor, "edges edge_features"],
+    ) -> Float[Tensor, "nodes width"]:
         """New node states from the nodes' own and their neighbours'."""
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(self._attend, x, edge_index, edge_attr, use_reentrant=False)
@@ -54,8 +54,8 @@ def recompute_attention(model: nn.Module) -> None:
 
 
 def pool_nodes(
-    h: Float32[Tensor, "nodes width"], graph: Int64[Tensor, "nodes"], graphs: int
-) -> Float32[Tensor, "graphs 2*width+1"]:
+    h: Float[Tensor, "nodes width"], graph: Int64[Tensor, "nodes"], graphs: int
+) -> Float[Tensor, "graphs 2*width+1"]:
     """Mean and maximum over each graph's nodes, and the logarithm of how many there are."""
     count = torch.zeros(graphs, 1, dtype=h.dtype, device=h.device)
     count = count.index_add(0, graph, torch.ones_like(h[:, :1]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
@@ -25,8 +25,8 @@ LOG_VARIANCE_LIMIT = 10.0
 class Encoding:
     """The latent distribution of each node."""
 
-    mean: Float32[Tensor, "nodes latent"]
-    log_variance: Float32[Tensor, "nodes latent"]
+    mean: Float[Tensor, "nodes latent"]
+    log_variance: Float[Tensor, "nodes latent"]
 
 
 class VariationalGraphAutoencoder(nn.Module):
@@ -57,20 +57,20 @@ class VariationalGraphAutoencoder(nn.Module):
             self.mean(h).clamp(-limit, limit), self.log_variance(h).clamp(-limit, limit)
         )
 
-    def decode_nodes(self, z: Float32[Tensor, "nodes latent"]) -> Float32[Tensor, "nodes features"]:
+    def decode_nodes(self, z: Float[Tensor, "nodes latent"]) -> Float[Tensor, "nodes features"]:
         """Node features rebuilt from latents."""
         return self.node_decoder(z)
 
     def decode_edges(
-        self, z: Float32[Tensor, "nodes latent"], edge_index: Int64[Tensor, "2 edges"]
-    ) -> Float32[Tensor, "edges"]:
+        self, z: Float[Tensor, "nodes latent"], edge_index: Int64[Tensor, "2 edges"]
+    ) -> Float[Tensor, "edges"]:
         """Logit of there being an edge, for each pair of nodes asked about."""
         # index_select's gradient is a sum in place; indexing's would sort the indices on a GPU.
         source = self.edge_source(z).index_select(0, edge_index[0])
         target = self.edge_target(z).index_select(0, edge_index[1])
         return (source * target).sum(dim=1) / source.shape[1] ** 0.5
 
-    def forward(self, batch: GraphBatch) -> Float32[Tensor, "graphs 3"]:
+    def forward(self, batch: GraphBatch) -> Float[Tensor, "graphs 3"]:
         """What is odd about each window, from the latents' means: nothing is sampled.
 
         The columns are the mean and the largest error of a node's features, and the mean surprise

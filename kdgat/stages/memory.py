@@ -55,11 +55,12 @@ class RunMemory:
         figures: dict[str, float | None] = {"predicted_allocated_bytes": plan.peak_allocated_bytes}
         if self.on_gpu:
             figures["predicted_reserved_bytes"] = plan.peak_reserved_bytes
-            figures |= measured_on_gpu()
+            measured = figures = {**figures, **measured_on_gpu()}
         else:
-            figures["measured_process_growth_bytes"] = self._peak.growth_bytes()
+            # No figure of the run: what a process takes is never the same twice.
+            measured = {**figures, "measured_process_growth_bytes": self._peak.growth_bytes()}
         path = self.run.artifacts / _FILE
-        write_json(path, {**json.loads(path.read_bytes()), "measured": figures})
+        write_json(path, {**json.loads(path.read_bytes()), "measured": measured})
         self.run.keep_artifact(path)
         return figures
 

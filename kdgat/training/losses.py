@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,10 +12,10 @@ from kdgat.models.vgae import Encoding, VariationalGraphAutoencoder
 
 
 def soft_label_loss(
-    student: Float32[Tensor, "graphs classes"],
-    teacher: Float32[Tensor, "graphs classes"],
+    student: Float[Tensor, "graphs classes"],
+    teacher: Float[Tensor, "graphs classes"],
     temperature: float,
-) -> Float32[Tensor, ""]:
+) -> Float[Tensor, ""]:
     """T^2 * KL(teacher || student) over the class axis, averaged over graphs.
 
     Both answers are softened by the temperature T; T^2 keeps the gradient's size the same for any
@@ -29,13 +29,13 @@ def soft_label_loss(
     return temperature**2 * divergence
 
 
-def sample(encoding: Encoding) -> Float32[Tensor, "nodes latent"]:
+def sample(encoding: Encoding) -> Float[Tensor, "nodes latent"]:
     """A latent drawn from each node's distribution."""
     noise = torch.randn_like(encoding.mean)
     return encoding.mean + noise * (0.5 * encoding.log_variance).exp()
 
 
-def kl_divergence(encoding: Encoding) -> Float32[Tensor, ""]:
+def kl_divergence(encoding: Encoding) -> Float[Tensor, ""]:
     """Divergence of the latents from a standard normal, in nats a latent, averaged over nodes."""
     mean, log_variance = encoding.mean, encoding.log_variance
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
@@ -43,10 +43,10 @@ def kl_divergence(encoding: Encoding) -> Float32[Tensor, ""]:
 
 def edge_loss(
     vgae: VariationalGraphAutoencoder,
-    z: Float32[Tensor, "nodes latent"],
+    z: Float[Tensor, "nodes latent"],
     batch: GraphBatch,
     negatives_per_edge: int,
-) -> Float32[Tensor, ""]:
+) -> Float[Tensor, ""]:
     """Binary cross entropy of observed edges against sampled absent ones."""
     pairs, absent = absent_edges(batch, negatives_per_edge)
     observed = functional.softplus(-vgae.decode_edges(z, batch.edge_index)).mean()
@@ -56,7 +56,7 @@ def edge_loss(
 
 def absent_edges(
     batch: GraphBatch, negatives_per_edge: int
-) -> tuple[Int64[Tensor, "2 pairs"], Float32[Tensor, "pairs"]]:
+) -> tuple[Int64[Tensor, "2 pairs"], Float[Tensor, "pairs"]]:
     """Sampled pairs of nodes within a graph, and 1 for those that really are no edge.
 
     Each edge keeps its source and gets targets drawn from its own graph, so the cost grows with

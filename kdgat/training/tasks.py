@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,7 +40,7 @@ class Task(Protocol[Answer]):
         """How far a student's answer is from its teacher's."""
         ...
 
-    def score(self, model: nn.Module, batch: GraphBatch) -> Float32[Tensor, "graphs parts"]:
+    def score(self, model: nn.Module, batch: GraphBatch) -> Float[Tensor, "graphs parts"]:
         """What is odd about each window; the larger, the odder."""
         ...
 
@@ -48,7 +48,7 @@ class Task(Protocol[Answer]):
 class Classification:
     """Benign or attack, by cross entropy."""
 
-    def answer(self, model: nn.Module, batch: GraphBatch) -> Float32[Tensor, "graphs 2"]:
+    def answer(self, model: nn.Module, batch: GraphBatch) -> Float[Tensor, "graphs 2"]:
         """Logits of (benign, attack)."""
         return model(batch)
 
@@ -62,7 +62,7 @@ class Classification:
         """Divergence of the softened answers."""
         return soft_label_loss(student, teacher, config.temperature)
 
-    def score(self, model: nn.Module, batch: GraphBatch) -> Float32[Tensor, "graphs 1"]:
+    def score(self, model: nn.Module, batch: GraphBatch) -> Float[Tensor, "graphs 1"]:
         """Probability of attack."""
         return model(batch).softmax(dim=1)[:, 1:]
 
@@ -72,8 +72,8 @@ class Rebuilt:
     """An autoencoder's answer: the latents, one draw of them, and the nodes rebuilt from it."""
 
     encoding: Encoding
-    z: Float32[Tensor, "nodes latent"]
-    nodes: Float32[Tensor, "nodes features"]
+    z: Float[Tensor, "nodes latent"]
+    nodes: Float[Tensor, "nodes features"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Reconstruction:
         """Squared error between the nodes as both rebuild them."""
         return functional.mse_loss(student.nodes, teacher.nodes)
 
-    def score(self, model: nn.Module, batch: GraphBatch) -> Float32[Tensor, "graphs 3"]:
+    def score(self, model: nn.Module, batch: GraphBatch) -> Float[Tensor, "graphs 3"]:
         """Mean and largest node error and mean edge surprise; calibration weighs them."""
         return model(batch)
 

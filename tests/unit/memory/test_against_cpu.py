@@ -120,12 +120,15 @@ def test_both_steps_take_what_was_foreseen_at_sizes_that_were_never_probed(
         for store, shape in zip(stores, NEW_SHAPES, strict=True):
             stepper.train(store, shape)
             mark()
+        # As Lightning does before it validates.
+        stepper.optimizer.zero_grad()
+        for store, shape in zip(stores, NEW_SHAPES, strict=True):
             stepper.validate(store, shape)
             mark()
 
     programs = programs_of(spec)
     costs = (programs.training_cost(), programs.validation_cost())
-    foreseen = [bytes_of(cost, shape) for shape in NEW_SHAPES for cost in costs]
+    foreseen = [bytes_of(cost, shape) for cost in costs for shape in NEW_SHAPES]
     assert peaks(run) == pytest.approx(foreseen, rel=TOLERANCE)
 
 
@@ -155,11 +158,12 @@ def test_the_steps_of_a_real_trainer_take_what_was_foreseen(kind: Kind, tmp_path
     first, validation, opening = measured[: steps - 1], measured[steps - 1], measured[steps]
     assert first == pytest.approx(foreseen[1:steps], rel=TOLERANCE)
     assert measured[steps + 1 : 2 * steps] == pytest.approx(foreseen[steps + 1 :], rel=TOLERANCE)
-    # Lightning drops the gradients before it validates, which nobody has to foresee.
-    dropped = sum(programs.gradient_blocks)
-    assert foreseen[steps] - dropped <= opening * (1 + TOLERANCE) <= foreseen[steps] * 1.02
+    # The first step after a validation finds no gradients, which are counted all the same.
+    gradients = sum(programs.gradient_blocks)
+    assert foreseen[steps] - gradients <= opening * (1 + TOLERANCE) <= foreseen[steps] * 1.02
     expected = bytes_of(programs.validation_cost(), Shape(1009, 1803, 40))
-    assert expected - dropped <= validation * (1 + TOLERANCE) <= expected * 1.02
+    # Between the last step's mark and validation the gradients are still there.
+    assert expected <= validation * (1 + TOLERANCE) <= (expected + gradients) * 1.02
 
 
 def trainer_shapes(store: GraphStore, config: RunConfig) -> list[Shape]:
