@@ -1,16 +1,27 @@
-"""`kdgat runs ...`: list and show."""
+"""`kdgat runs ...`: list, show, archive, remove and repair."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdgat.cli.options import AsJson, RunReference
-from kdgat.cli.output import cell, print_json, print_table, say
+from kdgat.cli.options import AsJson, RunReference, complete_run
+from kdgat.cli.output import cell, err, print_json, print_table, say
+from kdgat.errors import RunError
 from kdgat.workspace import Workspace
 
-app = typer.Typer(help="Look at runs.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from kdgat.ledger.states import State
+    from kdgat.ops.runs import Archiving, Removal
+
+app = typer.Typer(help="Look at runs, put them away, remove and repair them.", no_args_is_help=True)
+RunReferences = Annotated[
+    list[str],
+    typer.Argument(help="Run ids, or beginnings of them.", autocompletion=complete_run),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
 @app.command(name="list")
@@ -18,6 +29,7 @@ def list_(
     dataset: Annotated[str | None, typer.Option(help="Only this dataset's.")] = None,
     stage: Annotated[str | None, typer.Option(help="Only this stage's.")] = None,
     state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Archived ones too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -27,14 +39,22 @@ def list_(
     """
     from kdgat.ops.runs import list_runs
 
-    found = list_runs(Workspace.find(), dataset=dataset, stage=stage, state=state, limit=limit)
+    found = list_runs(
+        Workspace.find(), dataset=dataset, stage=stage, state=state, archived=archived, limit=limit
+    )
     if as_json:
         return print_json(found)
-    rows = ((run.run_id, run.name, run.stage, run.state.value, run.seed) for run in found.items)
+    away = set(found.archived)
+    rows = (
+        (run.run_id, run.name, run.stage, _state(run.state, run.run_id in away), run.seed)
+        for run in found.items
+    )
     print_table(f"{found.total} runs", ("run", "name", "stage", "state", "seed"), rows)
     say(*(f"{run.run_id} {run.state.value}: {run.reason}" for run in found.items if run.reason))
     if found.truncated:
         say(f"{found.total - len(found.items)} more: raise --limit, or filter")
+    if found.hidden:
+        say(f"{found.hidden} archived: --archived shows them")
     return say(*(f"broken: {problem}" for problem in found.broken))
 
 
@@ -53,7 +73,9 @@ def show(run: RunReference = "latest", as_json: AsJson = False) -> None:
     facts = {
         "name": record.name,
         "stage": record.stage,
-        "state": record.state.value + (f" ({record.reason})" if record.reason else ""),
+        "state": _state(record.state, view.archived)
+        + (f" ({record.reason})" if record.reason else ""),
+        "aliases": view.aliases or None,
         "provenance": record.provenance,
         "teacher": record.teacher,
         "subject": record.subject,
@@ -74,3 +96,113 @@ def show(run: RunReference = "latest", as_json: AsJson = False) -> None:
         print_table("epochs", names, rows)
     rows = ((each["time"], each["event"]) for each in view.events)
     return print_table("history", ("time", "event"), rows)
+
+
+@app.command()
+def archive(runs: RunReferences, as_json: AsJson = False) -> None:
+    """Put runs away: lists and leaderboards leave them out; nothing is deleted.
+
+    Example: kdgat runs archive 20261121-074455-123f9a2
+    """
+    from kdgat.ops.runs import archive_runs
+
+    _print_archiving(archive_runs(Workspace.find(), runs), as_json=as_json)
+
+
+@app.command()
+def unarchive(runs: RunReferences, as_json: AsJson = False) -> None:
+    """Take archived runs back into lists and leaderboards.
+
+    Example: kdgat runs unarchive 20261121-074455-123f9a2
+    """
+    from kdgat.ops.runs import unarchive_runs
+
+    _print_archiving(unarchive_runs(Workspace.find(), runs), as_json=as_json)
+
+
+@app.command()
+def rm(
+    runs: RunReferences,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also what others were made from; never a champion.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove runs for good: their checkpoints, figures and artifacts.
+
+    Example: kdgat runs rm 20261121-074455-123f9a2 --dry-run
+    """
+    from kdgat.ops.runs import remove_runs
+
+    ws = Workspace.find()
+    planned = remove_runs(ws, runs, force=force, dry_run=True)
+    if not (dry_run or yes):
+        names = ", ".join(f"{item.run_id} ({item.name}, {item.stage})" for item in planned.items)
+        _confirm(f"remove {names} for good?")
+    removal = planned if dry_run else remove_runs(ws, runs, force=force)
+    if as_json:
+        return print_json(removal)
+    return _print_removal(removal)
+
+
+@app.command()
+def repair(dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Name what among the runs is no whole run; mend what a killed job left.
+
+    Foreign and corrupt files are named and never touched.
+
+    Example: kdgat runs repair --dry-run
+    """
+    from kdgat.ops.runs import repair_runs
+
+    report = repair_runs(Workspace.find(), dry_run=dry_run)
+    if as_json:
+        return print_json(report)
+    if not report.items:
+        return say("every run is whole")
+    rows = ((each.path, each.fault, each.action) for each in report.items)
+    title = f"{len(report.items)} to mend" if dry_run else f"{len(report.items)} looked at"
+    print_table(title, ("path", "fault", "would be" if dry_run else "action"), rows)
+    return say(*(f"{each.path}: {each.next_step}" for each in report.items if each.next_step))
+
+
+def _confirm(question: str) -> None:
+    """Ask on the terminal; a no ends the command.
+
+    Raises:
+        RunError: there is no terminal to ask on.
+    """
+    if not sys.stdin.isatty():
+        raise RunError(
+            "nobody is there to confirm the removal, and nothing was removed",
+            hint="add --yes, or look first with --dry-run",
+        )
+    # typer.confirm writes a space to standard output, where only the result belongs.
+    err.print(f"{question} [y/N]", markup=False, soft_wrap=True, end=" ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        err.print("nothing was removed")
+        raise typer.Exit(1)
+
+
+def _state(state: State, archived: bool) -> str:
+    return f"{state.value}, archived" if archived else state.value
+
+
+def _print_archiving(done: Archiving, *, as_json: bool) -> None:
+    if as_json:
+        return print_json(done)
+    now = "archived" if done.archived else "back in the lists"
+    say(*(f"{run_id} is {now}" for run_id in done.changed))
+    was = "archived already" if done.archived else "not archived"
+    return say(*(f"{run_id} was {was}" for run_id in done.unchanged))
+
+
+def _print_removal(removal: Removal) -> None:
+    rows = (
+        (item.run_id, item.name, item.stage, f"{item.size_bytes / 1e6:.1f} MB")
+        for item in removal.items
+    )
+    title = "would be removed" if removal.dry_run else "removed"
+    print_table(title, ("run", "name", "stage", "size"), rows)

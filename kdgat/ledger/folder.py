@@ -21,6 +21,7 @@ from typing import Any
 from kdgat.errors import KdgatError, RunError, StorageError
 from kdgat.ledger.files import (
     append_line,
+    atomic_path,
     content_hash,
     read_lines,
     storage_error,
@@ -34,6 +35,11 @@ HEARTBEAT_S = 10.0
 """Seconds between two signs of life of a running job."""
 LOST_AFTER_S = 180.0
 """Seconds without a sign of life after which a running job counts as lost."""
+_HAS_A_PROCESS = {
+    State.PLANNED: "its process ended before it began",
+    State.RUNNING: "its process ended without a word",
+}
+"""States that need a living process, and why a run in one of them is lost without it."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,26 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs: Path, record: RunRecord, config: dict[str, Any]) -> RunFolder:
-        """A new folder under `runs`; it counts as a run once its record is there."""
-        kind = f"{record.size}_{record.stage}{'_kd' if record.distilled else ''}"
-        folder = cls(runs / record.dataset / kind / record.run_id)
-        write_json(folder.path / "config.json", config)
-        write_json(folder.path / "run.json", record.to_json())
-        folder.event("planned")
+        """A new folder under `runs`, there as a whole or not at all.
+
+        A planned run is its maker's until it runs, is submitted to a scheduler, or is lost
+        because the maker's process ended before.
+
+        Raises:
+            RunError: there is a run of this id already.
+            StorageError: the file system refused.
+        """
+        if record.state is State.PLANNED:
+            record = record.with_changes(host=socket.gethostname(), pid=os.getpid())
+        folder = cls(place_of(runs, record))
+        if folder.path.exists():
+            raise RunError(
+                f"there is a run '{record.run_id}' already", hint="a new run needs an id of its own"
+            )
+        with atomic_path(folder.path) as aside:
+            write_json(aside / "config.json", config)
+            write_json(aside / "run.json", record.to_json())
+            cls(aside).event("planned")
         return folder
 
     @property
@@ -69,9 +89,28 @@ class RunFolder:
     def current(self) -> RunRecord:
         """The record with `lost` for a run whose process no longer shows a sign of life."""
         record = self.record()
-        if record.state is State.RUNNING and not self._alive(record):
-            return record.with_changes(state=State.LOST, reason="its process ended without a word")
+        while record.state in _HAS_A_PROCESS and not self._alive(record):
+            again = self.record()
+            if again == record:
+                return record.with_changes(state=State.LOST, reason=_HAS_A_PROCESS[record.state])
+            # It wrote its end, or somebody took it up, between the two looks.
+            record = again
         return record
+
+    def mark_lost(self) -> bool:
+        """Write down that a run is lost, with its last sign of life as its end.
+
+        Returns:
+            Whether it was lost and not yet written down as such.
+        """
+        lost = self.current()
+        if lost.state is not State.LOST or self.record().state is State.LOST:
+            return False
+        beat = self._last_beat()
+        ended = beat.isoformat(timespec="milliseconds") if beat else None
+        self.update(state=State.LOST, reason=lost.reason, ended_at=ended)
+        self.event(State.LOST.value, reason=lost.reason)
+        return True
 
     def config(self) -> dict[str, Any]:
         """The resolved config the run keeps.
@@ -120,8 +159,12 @@ class RunFolder:
         self.update(artifacts={**self.record().artifacts, name: content_hash(path)})
 
     @contextmanager
-    def working(self, environment: dict[str, Any]) -> Iterator[None]:
-        """Mark the run as running while the block lasts, then as completed, failed or cancelled."""
+    def working(self, environment: dict[str, Any], diff: str | None = None) -> Iterator[None]:
+        """Mark the run as running while the block lasts, then as completed, failed or cancelled.
+
+        `diff` is what the code differed by from its commit; it is kept with the artifacts, each
+        attempt's under a name of its own.
+        """
         attempt = self._claim()
         self._beat()
         self.update(
@@ -139,6 +182,8 @@ class RunFolder:
         pulse.start()
         try:
             self.event("started", attempt=attempt)
+            if diff is not None:
+                self._keep_diff(diff, attempt)
             yield
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
@@ -152,6 +197,11 @@ class RunFolder:
         finally:
             stop.set()
             pulse.join()
+
+    def _keep_diff(self, diff: str, attempt: int) -> None:
+        path = self.artifacts / ("git.diff" if attempt == 1 else f"git-{attempt}.diff")
+        write_text(path, diff)
+        self.keep_artifact(path)
 
     def _claim(self) -> int:
         """Take the next attempt's number; of two processes that start at once one gets it.
@@ -195,13 +245,26 @@ class RunFolder:
         write_text(self.path / "heartbeat", utc_now() + "\n")
 
     def _alive(self, record: RunRecord) -> bool:
-        if record.host == socket.gethostname() and not _process_exists(record.pid):
+        here = record.host == socket.gethostname()
+        if record.state is State.PLANNED:
+            # It has no heartbeat yet, so of a maker elsewhere nothing is known.
+            return record.pid is None or not here or _process_exists(record.pid)
+        if here and not _process_exists(record.pid):
             return False
+        beat = self._last_beat()
+        return beat is not None and (datetime.now(UTC) - beat).total_seconds() < LOST_AFTER_S
+
+    def _last_beat(self) -> datetime | None:
         try:
-            beat = datetime.fromisoformat((self.path / "heartbeat").read_text().strip())
+            return datetime.fromisoformat((self.path / "heartbeat").read_text().strip())
         except (OSError, ValueError):
-            return False
-        return (datetime.now(UTC) - beat).total_seconds() < LOST_AFTER_S
+            return None
+
+
+def place_of(runs: Path, record: RunRecord) -> Path:
+    """Where the folder of a run belongs: `<dataset>/<size>_<stage>[_kd]/<run_id>`."""
+    kind = f"{record.size}_{record.stage}{'_kd' if record.distilled else ''}"
+    return runs / record.dataset / kind / record.run_id
 
 
 def _process_exists(pid: int | None) -> bool:

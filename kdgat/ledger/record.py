@@ -6,6 +6,7 @@ import json
 import secrets
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -93,10 +94,17 @@ def record_from(path: Path) -> RunRecord:
 
 def _check_types(record: RunRecord) -> None:
     """A value of the wrong type is told here, by its file, and not far away by a traceback."""
-    for name, kind in get_type_hints(RunRecord).items():
+    for name, kind in _field_types().items():
         value = getattr(record, name)
-        if not isinstance(value, get_origin(kind) if get_origin(kind) is dict else kind):
+        if not isinstance(value, kind):
             raise TypeError(f"{name} = {value!r} is no {getattr(kind, '__name__', kind)}")
+
+
+@cache
+def _field_types() -> dict[str, Any]:
+    """The type of each field, worked out once: it takes longer than reading a record."""
+    hints = get_type_hints(RunRecord)
+    return {name: dict if get_origin(kind) is dict else kind for name, kind in hints.items()}
 
 
 def new_run_id(now: datetime | None = None) -> str:

@@ -14,8 +14,12 @@ LATEST = "latest"
 
 
 def run_folders(runs: Path, depth: int = 3) -> list[RunFolder]:
-    """Every run's folder `depth` levels below `runs`, newest first (run ids sort by time)."""
-    paths = [path.parent for path in runs.glob("*/" * depth + "run.json")]
+    """Every run's folder `depth` levels below `runs`, newest first (run ids sort by time).
+
+    Folders whose name begins with a dot are being made or removed.
+    """
+    found = (path.parent for path in runs.glob("*/" * depth + "run.json"))
+    paths = [path for path in found if not path.name.startswith(".")]
     return [RunFolder(path) for path in sorted(paths, key=lambda path: path.name, reverse=True)]
 
 

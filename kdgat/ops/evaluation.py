@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kdgat.configs.run import json_digest
 from kdgat.errors import RunError
-from kdgat.ledger.environment import capture_environment
+from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord, new_run_id, utc_now
 from kdgat.ledger.scan import find_run, readable, run_folders
@@ -70,7 +70,7 @@ def evaluate(
     model = load_best(subject.checkpoints / BEST)
     prepared = prepare(ws.dataset(trained.dataset), model.config.data, progress)
     folder = RunFolder.create(ws.runs, _record(trained), subject.config())
-    with folder.working(capture_environment(ws.root)):
+    with folder.working(capture_environment(ws.root), uncommitted_diff(ws.root)):
         report = evaluate_stage(
             folder,
             model,

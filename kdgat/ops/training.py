@@ -11,7 +11,7 @@ from kdgat.configs.fields import validated
 from kdgat.configs.run import RunConfig, identity_of, json_digest
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError, RunError
-from kdgat.ledger.environment import capture_environment
+from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord, new_run_id, utc_now
 from kdgat.ledger.scan import LATEST, find_run, readable, run_folders
@@ -142,7 +142,7 @@ def train_config(
     else:
         record = _new_record(config, stage, manifest.content_hash, graphs)
         folder = RunFolder.create(ws.runs, record, config.model_dump(mode="json"))
-    with folder.working(capture_environment(ws.root)):
+    with folder.working(capture_environment(ws.root), uncommitted_diff(ws.root)):
         metrics = train_stage(folder, config, stage, prepared, ws.memory, teacher, progress)
         folder.update(metrics=metrics)
     return _summary(ws, folder, outcome)

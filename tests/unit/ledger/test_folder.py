@@ -328,3 +328,62 @@ def test_of_two_processes_that_take_up_a_run_at_once_one_is_refused(run: RunFold
     with pytest.raises(RunError, match=r"^another process has just begun"), run.working({}):
         pass
     assert run.record().state is State.PLANNED
+
+
+def test_a_planned_run_is_lost_when_its_maker_died_before_it_began(run: RunFolder) -> None:
+    assert run.record().pid == os.getpid()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    run.update(pid=dead.pid)
+    assert run.current().state is State.LOST
+    assert run.current().reason == "its process ended before it began"
+    run.update(host="a-node-far-away")
+    assert run.current().state is State.PLANNED
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTED, State.TIMEOUT, State.PREEMPTED])
+def test_a_run_that_a_scheduler_holds_needs_no_process(run: RunFolder, state: State) -> None:
+    run.update(state=state, host=None, pid=None)
+    assert run.current().state is state
+    assert not run.mark_lost()
+
+
+def test_a_run_that_ends_between_two_looks_is_not_lost(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.update(state=State.RUNNING, host=socket.gethostname(), pid=1)
+
+    def ends_now(_: int | None) -> bool:
+        run.update(state=State.COMPLETED)
+        return False
+
+    monkeypatch.setattr(folder_module, "_process_exists", ends_now)
+    assert run.current().state is State.COMPLETED
+
+
+def test_a_lost_run_is_written_down_once_with_its_last_sign_of_life(run: RunFolder) -> None:
+    run.update(state=State.RUNNING, host="a-node-far-away", pid=1)
+    write_text(run.path / "heartbeat", "2026-11-21T07:44:55.123+00:00\n")
+    assert run.mark_lost()
+    assert not run.mark_lost()
+    record = run.record()
+    assert (record.state, record.reason) == (State.LOST, "its process ended without a word")
+    assert record.ended_at == "2026-11-21T07:44:55.123+00:00"
+    assert events(run) == ["planned", "lost"]
+
+
+def test_a_new_run_never_replaces_another_of_its_id(tmp_path: Path) -> None:
+    record = new_record()
+    run = RunFolder.create(tmp_path, record, {"seed": 1})
+    with pytest.raises(RunError, match=f"there is a run '{record.run_id}' already"):
+        RunFolder.create(tmp_path, record, {"seed": 2})
+    assert run.config() == {"seed": 1}
+
+
+def test_each_attempt_keeps_what_its_code_differed_by(run: RunFolder) -> None:
+    for diff in ("first\n", None, "third\n"):
+        with run.working({}, diff):
+            pass
+    kept = {path.name: path.read_text() for path in run.artifacts.iterdir()}
+    assert kept == {"git.diff": "first\n", "git-3.diff": "third\n"}
+    assert sorted(run.record().artifacts) == ["artifacts/git-3.diff", "artifacts/git.diff"]

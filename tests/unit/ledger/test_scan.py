@@ -55,6 +55,14 @@ def test_runs_are_listed_newest_first_over_all_folders(tmp_path: Path) -> None:
     assert ids(run_folders(tmp_path)) == [third, second, first]
 
 
+def test_a_folder_that_is_being_made_or_removed_is_no_run(tmp_path: Path) -> None:
+    run_id = add(tmp_path, 0)
+    (path,) = tmp_path.glob(f"*/*/{run_id}")
+    for name in (f".removed-{run_id}", f".partial-0123abcd-{run_id}"):
+        path = path.rename(path.with_name(name))
+        assert run_folders(tmp_path) == []
+
+
 def test_a_ledger_that_does_not_exist_has_no_runs(tmp_path: Path) -> None:
     assert run_folders(tmp_path / "none") == []
 
