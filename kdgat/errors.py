@@ -7,6 +7,7 @@
     ├── RunError         a run can't be found, or its record can't be read
     ├── CheckpointError  a checkpoint is missing, damaged or of another model
     ├── MemoryPlanError  a run's memory can't be foreseen, or does not fit
+    ├── HistoryError     a question to the history is refused, cut off or wrong
     └── StorageError     the file system refused (full, read-only, no permission)
 
 Each carries one sentence that names what, where and the value, and a hint with the next step. The
@@ -56,6 +57,10 @@ class CheckpointError(KdgatError):
 
 class MemoryPlanError(KdgatError):
     """A run's memory can't be foreseen, or does not fit."""
+
+
+class HistoryError(KdgatError):
+    """A question to the history is refused, was cut off or is wrong."""
 
 
 class StorageError(KdgatError):

@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from kdgat.cli import config, data, memory, runs, training
+from kdgat.cli import (
+    analytics,
+    config,
+    data,
+    history,
+    memory,
+    models,
+    runs,
+    tracking,
+    training,
+)
 from kdgat.cli.output import print_error
 from kdgat.errors import KdgatError
 
@@ -27,7 +37,20 @@ app.add_typer(data.app, name="data")
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
+runs.app.command("query")(history.query)
+runs.app.command("sync")(tracking.sync)
 app.add_typer(runs.app, name="runs")
+for face in (
+    analytics.leaderboard,
+    analytics.compare,
+    analytics.effect,
+    analytics.pareto,
+    analytics.report,
+):
+    app.command(face.__name__)(face)
+app.add_typer(models.app, name="models")
+app.add_typer(history.app, name="history")
+app.add_typer(tracking.app, name="mlflow")
 app.add_typer(memory.app, name="memory")
 app.add_typer(config.app, name="config")
 app.command("experiments")(config.experiments)

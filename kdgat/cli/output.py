@@ -75,6 +75,12 @@ def say(*lines: str) -> None:
         out.print(line, markup=False, soft_wrap=True)
 
 
+def warn(*sentences: str | None) -> None:
+    """What went wrong beside the work itself, on standard error."""
+    for sentence in filter(None, sentences):
+        err.print(f"warning: {sentence}", markup=False, soft_wrap=True)
+
+
 def cell(value: object) -> str:
     """A value as a table shows it."""
     match value:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdgat.cli.options import AsJson, Fresh, Multirun, Overrides, RunReference
-from kdgat.cli.output import print_json, print_table, progress_bar, say
+from kdgat.cli.output import print_json, print_table, progress_bar, say, warn
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def train(
     if as_json:
         return print_json(done if multirun else done[0])
     _print_trained(done)
+    warn(*(run.not_in_mlflow for run in done))
     return say(f"next: kdgat evaluate {done[-1].run_id}")
 
 
@@ -59,6 +60,7 @@ def evaluate(
     if as_json:
         return print_json(summary)
     _print_evaluation(summary)
+    warn(summary.not_in_mlflow)
     return say(f"scores and figures: {summary.folder}/artifacts")
 
 

@@ -16,6 +16,7 @@ from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError
 from kdgat.ledger.scan import LATEST, find_run
+from kdgat.runs.registry import resolve_model
 from kdgat.stages.table import STAGES
 from kdgat.workspace import Workspace
 
@@ -101,7 +102,9 @@ def diff_configs(ws: Workspace, first: str, second: str) -> tuple[FieldDifferenc
     Raises:
         RunError: there is no such run, or its config can't be read.
     """
-    one, two = (leaves(find_run(ws.runs, name).config()) for name in (first, second))
+    one, two = (
+        leaves(find_run(ws.runs, resolve_model(ws, name)).config()) for name in (first, second)
+    )
     return _differences(one, two)
 
 

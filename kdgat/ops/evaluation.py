@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kdgat.configs.run import json_digest
@@ -15,6 +15,8 @@ from kdgat.ledger.scan import find_run, readable, run_folders
 from kdgat.ledger.states import State
 from kdgat.ops.training import check_unchanged
 from kdgat.progress import Progress, quiet
+from kdgat.runs.registry import resolve_model
+from kdgat.runs.tracking import sync_after
 from kdgat.stages.table import EVALUATION_VERSION
 from kdgat.workspace import Workspace
 
@@ -38,6 +40,8 @@ class EvaluationSummary:
     """Median time to score one window alone, in milliseconds, features already made."""
     scenarios: list[dict[str, Any]]
     """For each scenario, and each attack type in it, the figures of `WindowMetrics`."""
+    not_in_mlflow: str | None = None
+    """Why MLflow does not have the evaluation yet, if it should."""
 
 
 def evaluate(
@@ -56,7 +60,7 @@ def evaluate(
         DataError: the dataset is gone, has no test folder, or changed since the training.
         CheckpointError: the run's best checkpoint is damaged.
     """
-    subject = find_run(ws.runs, run, lambda record: record.subject is None)
+    subject = find_run(ws.runs, resolve_model(ws, run), lambda record: record.subject is None)
     trained = subject.current()
     _need_trained(trained)
     check_unchanged(ws, subject, trained)
@@ -86,7 +90,9 @@ def evaluate(
             for name in ("f1", "auroc", "precision", "recall", "false_alarms_per_hour")
         }
         folder.update(metrics=headline)
-    return _summary(ws, folder, "evaluated")
+    return replace(
+        _summary(ws, folder, "evaluated"), not_in_mlflow=sync_after(ws, folder.path.name)
+    )
 
 
 def _need_trained(record: RunRecord) -> None:

@@ -29,6 +29,7 @@ from kdgat.memory.replay import live_blocks
 from kdgat.memory.run import RunPlan, plan_run
 from kdgat.memory.spec import StepPrograms, StepSpec
 from kdgat.ops.config import compose_config
+from kdgat.runs.registry import resolve_model
 from kdgat.stages.table import graphs_key, stage_of
 from kdgat.workspace import Workspace
 
@@ -309,7 +310,7 @@ def _teacher_model(ws: Workspace, config: RunConfig) -> tuple[ModelConfig | None
     try:
         folder = find_run(
             ws.runs,
-            wanted,
+            resolve_model(ws, wanted),
             lambda record: (
                 (record.dataset, record.model, record.size, record.subject)
                 == (config.dataset.name, kind, "large", None)

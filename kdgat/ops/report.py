@@ -70,6 +70,7 @@ def write_report(
     )
     with open_history(ws) as history:
         page = gather(history, question)
+        _need_all(question.runs, page.runs)
         text = render(page, _provenance(ws, history, page.runs), _about(question, page))
     write_text(path, text)
     datasets = tuple(dict.fromkeys(section.table.dataset for section in page.sections))
@@ -82,6 +83,17 @@ def _trained(ws: Workspace, reference: str) -> str:
     """The id of the training run that is meant."""
     record = find_run(ws.runs, resolve_model(ws, reference)).record()
     return record.subject or record.run_id
+
+
+def _need_all(asked: Sequence[str], shown: Sequence[str]) -> None:
+    """A run that was asked for is never missing in silence."""
+    for run in asked:
+        if run not in shown:
+            raise RunError(
+                f"run '{run}' can't be shown: it was not judged, is archived, or a newer run of "
+                "the same config and seed stands for it",
+                hint=f"`kdgat evaluate {run}` judges it; or leave it out",
+            )
 
 
 def _about(question: Question, page: ReportPage) -> dict[str, Any]:
@@ -100,7 +112,7 @@ def _provenance(ws: Workspace, history: History, runs: Sequence[str]) -> list[Pr
         SELECT run_id, name, stage, provenance, seed, digest, dataset, dataset_hash, git_commit,
             git_dirty, torch, host, strftime(started_at, '%Y-%m-%d %H:%M UTC'), duration_s, state,
             archived, folder
-        FROM runs WHERE list_contains($1::VARCHAR[], run_id) ORDER BY run_id"""
+        FROM runs WHERE run_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY run_id"""
     rows = history.query(sql, (list(runs),)).rows
     return [Provenance(*row[:-1], command=_command(ws.home / row[-1])) for row in rows]
 

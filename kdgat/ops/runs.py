@@ -15,6 +15,7 @@ from kdgat.ledger.removal import check_removable, take_away, tree_bytes
 from kdgat.ledger.repair import Action, find_faults, mend
 from kdgat.ledger.scan import find_run, readable, run_folders
 from kdgat.ledger.states import State
+from kdgat.runs.registry import resolve_model
 from kdgat.workspace import Workspace
 
 
@@ -136,7 +137,7 @@ def show_run(ws: Workspace, run: str) -> RunView:
     Raises:
         RunError: there is no such run, or its record can't be read.
     """
-    folder = find_run(ws.runs, run)
+    folder = find_run(ws.runs, resolve_model(ws, run))
     record = folder.current()
     standing = Journal(ws.journal).standing()
     return RunView(
@@ -245,7 +246,7 @@ def _read(folders: Iterable[RunFolder]) -> tuple[list[RunRecord], tuple[str, ...
 
 def _find(ws: Workspace, runs: Sequence[str]) -> dict[str, RunFolder]:
     """The folders of the runs, each once, by id."""
-    found = (find_run(ws.runs, run) for run in runs)
+    found = (find_run(ws.runs, resolve_model(ws, run)) for run in runs)
     return {folder.record().run_id: folder for folder in found}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kdgat.configs.compose import sweep
@@ -18,6 +18,8 @@ from kdgat.ledger.scan import LATEST, find_run, readable, run_folders
 from kdgat.ledger.states import RESUMABLE, State
 from kdgat.ops.config import compose_config
 from kdgat.progress import Progress, quiet
+from kdgat.runs.registry import resolve_model
+from kdgat.runs.tracking import sync_after
 from kdgat.stages.table import Stage, graphs_key, stage_of
 from kdgat.workspace import Workspace
 
@@ -33,6 +35,8 @@ class TrainingSummary:
     digest: str
     teacher: str | None
     metrics: dict[str, float | None]
+    not_in_mlflow: str | None = None
+    """Why MLflow does not have the run yet, if it should."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
             was trained with.
         DataError: the dataset is gone, or changed since the training.
     """
-    folder = find_run(ws.runs, run, lambda record: record.subject is None)
+    folder = find_run(ws.runs, resolve_model(ws, run), lambda record: record.subject is None)
     record = folder.record()
     if record.subject is not None:
         raise RunError(
@@ -145,7 +149,7 @@ def train_config(
     with folder.working(capture_environment(ws.root), uncommitted_diff(ws.root)):
         metrics = train_stage(folder, config, stage, prepared, ws.memory, teacher, progress)
         folder.update(metrics=metrics)
-    return _summary(ws, folder, outcome)
+    return replace(_summary(ws, folder, outcome), not_in_mlflow=sync_after(ws, folder.path.name))
 
 
 def check_unchanged(ws: Workspace, folder: RunFolder, trained: RunRecord) -> None:
@@ -188,7 +192,7 @@ def resolve_teacher(
         return same and whole and record.graphs == graphs
 
     try:
-        folder = find_run(ws.runs, wanted, fits)
+        folder = find_run(ws.runs, resolve_model(ws, wanted), fits)
     except RunError as error:
         if wanted != LATEST:
             raise

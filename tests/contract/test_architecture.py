@@ -14,8 +14,10 @@ import kdgat
 
 PACKAGE = Path(kdgat.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-SCIENCE = ("configs", "ledger", "data", "models", "training", "stages")
+SCIENCE = ("configs", "ledger", "data", "models", "training", "memory", "stages")
 START_PROCESSES = {"ledger/environment.py"}
+BECOME_ANOTHER = {"cli/tracking.py": ["execv"]}
+"""`kdgat mlflow ui` turns into MLflow's own process; it starts none."""
 KNOW_HYDRA = {"configs/compose.py"}
 PROCESS_CALLS = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp", "startfile"}
 
@@ -96,7 +98,7 @@ def test_no_module_starts_a_process_by_way_of_os(path: Path) -> None:
         and node.value.id == "os"
         and (node.attr in PROCESS_CALLS or node.attr.startswith(("exec", "spawn")))
     ]
-    assert calls == []
+    assert calls == BECOME_ANOTHER.get(name(path), [])
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name == "__init__.py"], ids=name)

@@ -126,6 +126,8 @@ def enter(root: Path, patch: pytest.MonkeyPatch) -> None:
     """Work in a workspace, whatever the caller's environment says."""
     for name in _SETTINGS:
         patch.delenv(name, raising=False)
+    # MLflow takes seconds to import; the tests of tracking sync by themselves.
+    patch.setenv("KDGAT_NO_SYNC", "1")
     patch.chdir(root)
 
 

@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _start(home: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "kdgat.cli.main", "train", *OVERRIDES, *arguments, "--json"]
-    environment = {**os.environ, "KDGAT_HOME": str(home)}
+    environment = {**os.environ, "KDGAT_HOME": str(home), "KDGAT_NO_SYNC": "1"}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

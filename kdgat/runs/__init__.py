@@ -1,0 +1,1 @@
+"""Runs beyond their folders: history in DuckDB, tracking and registry in MLflow, analytics."""

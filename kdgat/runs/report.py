@@ -1,0 +1,283 @@
+"""The report: what history says of some runs as one HTML page that needs nothing beside it.
+
+The page has no script, loads nothing, and says so to the browser (Content-Security-Policy).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from kdgat.runs.figures import METRICS, Metric, cost_named
+from kdgat.runs.history import History
+from kdgat.runs.leaderboard import LeaderboardTable, Standing, short_names, tables
+from kdgat.runs.pareto import Cost, ParetoFront, front_of
+from kdgat.runs.plots import (
+    MOST_SERIES,
+    Bars,
+    Curve,
+    learning_curves,
+    pareto_plot,
+    scenario_bars,
+)
+from kdgat.runs.scores import Question, recipes
+from kdgat.runs.statistics import Estimate
+
+_MOST_POINTS = 300
+"""Dominated points that a plot draws, and a table lists."""
+_NONE = "\N{EN DASH}"
+_LOSSES = ("val_task_loss", "train_task_loss")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where one run comes from: enough to find its code, its data and its config, and repeat it."""
+
+    run_id: str
+    name: str
+    stage: str
+    provenance: str
+    seed: int
+    digest: str
+    dataset: str
+    dataset_hash: str
+    git_commit: str | None
+    git_dirty: bool | None
+    torch: str | None
+    host: str | None
+    started_at: str
+    duration_s: float | None
+    state: str
+    archived: bool
+    command: str | None
+    """As it was typed; None where the run's record does not tell."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot and what to say under it."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of comparable models with its plots."""
+
+    table: LeaderboardTable
+    figure: Metric
+    short: tuple[str, ...]
+    bars: Picture
+    pareto: tuple[Picture, ...]
+    fronts: tuple[ParetoFront, ...]
+    curves: tuple[Picture, ...]
+    chosen: bool
+    """Whether a row is the best of several recipes."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its figures say nothing of a real car."""
+        return self.table.provenance == "simulated"
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """All that the page shows."""
+
+    sections: tuple[Section, ...]
+    runs: tuple[str, ...]
+    """Every run shown: trainings and the evaluations of them."""
+
+
+def gather(history: History, question: Question) -> ReportPage:
+    """The sections for a question; with runs named every one of them is shown, not only the best.
+
+    Raises:
+        RunError: there is no such metric, or nothing to compare.
+    """
+    every = recipes(history, question)
+    best = every if question.runs else recipes(history, question, best_only=True)
+    shown, all_tables = tables(history, question, best), tables(history, question, every)
+    sections = tuple(
+        _section(history, question, number, table, whole)
+        for number, (table, whole) in enumerate(zip(shown, all_tables, strict=True), start=1)
+    )
+    rows = [row for section in sections for row in section.table.rows]
+    runs = [run for row in rows for run in (*row.runs, row.evaluation)]
+    return ReportPage(sections, tuple(dict.fromkeys(runs)))
+
+
+def _section(
+    history: History,
+    question: Question,
+    number: int,
+    table: LeaderboardTable,
+    whole: LeaderboardTable,
+) -> Section:
+    costs: tuple[Cost, ...] = ("parameters", "latency_ms")
+    fronts = tuple(front_of(history, question.figure, cost, whole) for cost in costs)
+    short = tuple(short_names([scenario.name for scenario in table.scenarios]))
+    return Section(
+        table=table,
+        figure=question.figure,
+        short=short,
+        bars=_bars(f"s{number}-bars", question.figure, table, short),
+        pareto=tuple(
+            _front_picture(f"s{number}-{front.cost}", question.figure, front)
+            for front in fronts
+            if front.front
+        ),
+        fronts=fronts,
+        curves=_curves(history, f"s{number}-curve", table.rows),
+        chosen=any(row.configs > 1 for row in table.rows),
+    )
+
+
+def _bars(key: str, figure: Metric, table: LeaderboardTable, short: Sequence[str]) -> Picture:
+    rows = table.rows[:MOST_SERIES]
+    models = [
+        Bars(label, tuple(row.scenarios[each.name] for each in table.scenarios))
+        for label, row in zip(_labels(rows), rows, strict=True)
+    ]
+    names = []
+    for code, scenario in zip(short, table.scenarios, strict=True):
+        words = scenario.name.removeprefix(code).strip("_").split("_")
+        half = (len(words) + 1) // 2
+        names.append("\n".join([code, " ".join(words[:half]), " ".join(words[half:])]).strip())
+    better = "Higher" if figure.higher_is_better else "Lower"
+    caption = f"{figure.label} in each test scenario. {better} is better; bars begin at zero."
+    if any(row.seeds > 1 for row in rows):
+        caption += " Lines are 95 % t-intervals over seeds; a bar without one is a single seed."
+    else:
+        caption += " Every bar is a single seed, so there are no intervals."
+    return Picture(scenario_bars(key, figure, names, models), caption + _cut(len(table.rows)))
+
+
+def _front_picture(key: str, figure: Metric, front: ParetoFront) -> Picture:
+    cost = cost_named(front.cost)
+    dominated = front.dominated[:_MOST_POINTS]
+    caption = (
+        f"{figure.label}, mean over scenarios, against {cost.title}. {len(front.front)} of "
+        f"{len(front.front) + len(front.dominated)} configs are on the front: none is at least as "
+        "good at both and better at one. The vertical axis need not begin at zero."
+    )
+    if len(dominated) < len(front.dominated):
+        caption += f" Of those beaten, the best {_MOST_POINTS} are drawn."
+    return Picture(
+        pareto_plot(key, figure, cost, front.front, dominated),
+        " ".join([caption, *(f"{note[:1].upper()}{note[1:]}." for note in front.cautions)]),
+    )
+
+
+def _curves(history: History, key: str, rows: Sequence[Standing]) -> tuple[Picture, ...]:
+    """One picture for each stage: losses of different kinds share no axis."""
+    runs = [row.run_id for row in rows]
+    stages, best = _stages(history, runs), _best_epochs(history, runs)
+    epochs = _epochs(history, runs)
+    panels: dict[str, list[Curve]] = defaultdict(list)
+    for style, (row, label) in enumerate(zip(rows[:MOST_SERIES], _labels(rows), strict=False)):
+        if row.run_id in epochs:
+            curve = _curve(label, style, epochs[row.run_id], best.get(row.run_id))
+            panels[stages[row.run_id]].append(curve)
+    pictures = []
+    for stage, curves in panels.items():
+        caption = (
+            f"Task loss of each {stage}'s best seed. Solid: validation; dashed: training; ringed: "
+            f"the epoch whose weights are judged.{_cut(len(rows))}"
+        )
+        svg = learning_curves(f"{key}-{len(pictures) + 1}", stage, curves)
+        pictures.append(Picture(svg, caption))
+    return tuple(pictures)
+
+
+def _curve(
+    label: str, style: int, epochs: dict[int, dict[str, float | None]], best: float | None
+) -> Curve:
+    order = sorted(epochs)
+    validation, training = _LOSSES
+    return Curve(
+        label=label,
+        style=style,
+        epochs=tuple(order),
+        validation=tuple(epochs[epoch].get(validation) for epoch in order),
+        training=tuple(epochs[epoch].get(training) for epoch in order),
+        best_epoch=None if best is None else int(best),
+    )
+
+
+def _stages(history: History, runs: list[str]) -> dict[str, str]:
+    sql = "SELECT run_id, stage FROM runs WHERE run_id IN (SELECT unnest($1::VARCHAR[]))"
+    return dict(history.query(sql, (runs,)).rows)
+
+
+def _best_epochs(history: History, runs: list[str]) -> dict[str, float]:
+    sql = """SELECT run_id, value FROM metrics
+        WHERE name = 'best_epoch' AND scenario IS NULL
+            AND run_id IN (SELECT unnest($1::VARCHAR[]))"""
+    return dict(history.query(sql, (runs,)).rows)
+
+
+def _epochs(history: History, runs: list[str]) -> dict[str, dict[int, dict[str, float | None]]]:
+    sql = """SELECT run_id, epoch, name, value FROM epochs
+        WHERE run_id IN (SELECT unnest($1::VARCHAR[])) AND name IN (SELECT unnest($2::VARCHAR[]))"""
+    found: dict[str, dict[int, dict[str, float | None]]] = defaultdict(lambda: defaultdict(dict))
+    for run, epoch, name, value in history.query(sql, (runs, list(_LOSSES))).rows:
+        found[run][epoch][name] = value
+    return found
+
+
+def _labels(rows: Sequence[Standing]) -> list[str]:
+    """Model names without the dataset's, with the run's id where two are alike."""
+    names = [row.name.partition("-")[2] or row.name for row in rows]
+    return [
+        f"{name} {row.run_id}" if names.count(name) > 1 else name
+        for name, row in zip(names, rows, strict=True)
+    ]
+
+
+def _cut(count: int) -> str:
+    return f" Of {count} models the best {MOST_SERIES} are drawn." if count > MOST_SERIES else ""
+
+
+def render(page: ReportPage, provenance: Sequence[Provenance], about: dict[str, Any]) -> str:
+    """The page as HTML. Whatever a name holds is shown as text.
+
+    Args:
+        page: what to show.
+        provenance: of every run shown.
+        about: `title`, `generated_at`, `version`, `scope` of the report.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("kdgat.runs", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(figure=_figure, whole=_whole, interval=_interval)
+    template = environment.get_template("report.html.j2")
+    return template.render(page=page, provenance=provenance, metrics=METRICS, **about)
+
+
+def _figure(value: float | None) -> str:
+    """Three digits that count, or a dash."""
+    if value is None:
+        return _NONE
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4f}"
+
+
+def _whole(value: float | None) -> str:
+    return _NONE if value is None else f"{value:,.0f}"
+
+
+def _interval(score: Estimate | None) -> str:
+    if score is None or score.low is None:
+        return "no interval"
+    return f"{_figure(score.low)} to {_figure(score.high)}"
