@@ -62,7 +62,6 @@ def closed_database(files: list[str], memory_mb: int) -> duckdb.DuckDBPyConnecti
             "autoload_known_extensions": False,
             "autoinstall_known_extensions": False,
             "allow_community_extensions": False,
-            "parquet_metadata_cache": True,
         },
     )
     database.execute(f"set allowed_paths = [{', '.join(map(quoted, files))}]")

@@ -224,7 +224,8 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
         if low is not None and high is not None:
             axes.plot([point.cost, point.cost], [low, high], color=_INK, linewidth=1)
         name = _plain(point.name.partition("-")[2] or point.name)
-        place: dict[str, Any] = {"textcoords": "offset points", "xytext": (7, -12)}
+        below = point.dominated_by is None
+        place: dict[str, Any] = {"textcoords": "offset points", "xytext": (7, -12 if below else 5)}
         axes.annotate(name, (point.cost, point.score.mean), fontsize=8, **place)
 
 

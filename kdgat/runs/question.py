@@ -59,7 +59,7 @@ def query(
     params = _inner(names, "params")
     told = columns or (*COLUMNS, *(_dotted(n) for n in names if n[0] in ("metrics", "params")))
     shown = ", ".join(_labelled(each) for each in dict.fromkeys(told))
-    source = _source(figures, _typed(history, params))
+    source = _source(_needed(names, told), figures, _typed(history, params))
     sql = f"select {shown} from ({source}) as runs where ({condition}\n) order by {order}"
     try:
         table = ask(history, guarded(sql), max_rows=limit, timeout_s=timeout_s)
@@ -97,9 +97,18 @@ def _explained(error: HistoryError) -> HistoryError:
     return HistoryError(f"runs have no '{missing[1]}'", hint=did_you_mean(missing[1], columns))
 
 
-def _source(figures: tuple[str, ...], params: dict[str, bool]) -> str:
+def _needed(names: Iterable[tuple[str, ...]], told: Iterable[str]) -> list[str]:
+    """The columns of `runs` that are spoken of: planning for all of them takes longer."""
+    every = VIEWS["runs"].names
+    if any("*" in each or "columns" in each.lower() for each in told):
+        return list(every)
+    spoken = {part.lower() for name in names for part in name} | {"run_id", *told}
+    return [column for column in every if column in spoken]
+
+
+def _source(needed: list[str], figures: tuple[str, ...], params: dict[str, bool]) -> str:
     """SQL of the runs with structs `metrics` and `params`, of just the names that are needed."""
-    columns, joins, first = ["r.*"], [], ""
+    columns, joins, first = [f"r.{column}" for column in needed], [], ""
     if figures:
         first = f"with figures as materialized ({_figures(figures)}) "
         chosen = {
