@@ -13,7 +13,7 @@ import numpy as np
 from kdgat.configs.data import DataConfig
 from kdgat.configs.model import ModelConfig, model_preset
 from kdgat.configs.resources import GPUS, Gpu, gpu
-from kdgat.configs.run import RunConfig
+from kdgat.configs.run import RunConfig, json_digest
 from kdgat.data.captures import load_manifest
 from kdgat.data.features import EDGE_FEATURE_NAMES, feature_names
 from kdgat.data.sizes import GraphSizes, read_sizes
@@ -24,7 +24,7 @@ from kdgat.ledger.states import State
 from kdgat.memory.affine import Shape
 from kdgat.memory.calibration import Calibration, load_calibrations, save_calibrations
 from kdgat.memory.plan import Spread
-from kdgat.memory.programs import Prober
+from kdgat.memory.programs import Prober, code_hash, keep
 from kdgat.memory.replay import live_blocks
 from kdgat.memory.run import RunPlan, plan_run
 from kdgat.memory.spec import StepPrograms, StepSpec
@@ -149,7 +149,10 @@ def memory_plan(
     total = _total(memory_gib)
     plans = []
     with Prober(ws.memory / "programs") as prober:
-        if not any((ws.memory / "programs").glob("*.json")):
+        # Composing the config takes a second; torch is imported meanwhile, unless these very
+        # words were planned before and the answer is probably in the cache.
+        asked = ws.memory / "asked" / json_digest([*overrides, gpu_name, code_hash()])
+        if not asked.exists():
             prober.start()
         started = time.monotonic()
         config, job = _job(ws, overrides)
@@ -170,6 +173,7 @@ def memory_plan(
             )
             plans.append(_shown(config, card, planned, job, time.monotonic() - started))
             started = time.monotonic()
+    keep(asked, {})
     return tuple(plans)
 
 
