@@ -7,6 +7,7 @@ project's own code and the versions of torch and PyTorch Geometric included.
 
 from __future__ import annotations
 
+import gc
 import json
 import warnings
 from contextlib import suppress
@@ -145,6 +146,8 @@ def _read(path: Path) -> StepPrograms | None:
 
 def _serve(pipe: Connection) -> None:
     """The child: programs for each spec that comes, until the parent is gone."""
+    # It lives for seconds, and collecting garbage is a tenth of the time that torch's import takes.
+    gc.disable()
     with warnings.catch_warnings():
         # PyTorch Geometric 2.8 still defines TorchScript functions, which torch deprecates aloud.
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
