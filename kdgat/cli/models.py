@@ -11,6 +11,9 @@ from kdgat.cli.options import AsJson, RunReference
 from kdgat.cli.output import print_json, print_table, say
 from kdgat.workspace import Workspace
 
+_REFUSED = 1
+"""Exit code of a promotion that the rule refuses: no mistake, and no success either."""
+
 app = typer.Typer(help="Register, compare and promote models.", no_args_is_help=True)
 
 
@@ -134,6 +137,8 @@ def promote(
 ) -> None:
     """Make a version the champion, if the promotion rule finds it better than the present one.
 
+    Exits with 1 where it does not.
+
     Example: kdgat models promote simulated-gat-large@2 --rule margin=0.01
     """
     from kdgat.ops.models import promote as promote_op
@@ -147,12 +152,15 @@ def promote(
         dry_run=dry_run,
         rule=rule or (),
     )
-    if as_json:
-        return print_json(done)
     found = done.promotion
-    verdict = "is" if found.promoted else "would be" if found.allowed else "is not made"
-    say(f"{found.version.reference} {verdict} {alias}: {found.reason}")
-    return say(*(f"note: {text}" for text in (done.not_in_mlflow,) if text))
+    if as_json:
+        print_json(done)
+    else:
+        verdict = "is" if found.promoted else "would be" if found.allowed else "is not made"
+        say(f"{found.version.reference} {verdict} {alias}: {found.reason}")
+        say(*(f"note: {text}" for text in (done.not_in_mlflow,) if text))
+    if not found.allowed:
+        raise typer.Exit(_REFUSED)
 
 
 @app.command()
