@@ -54,7 +54,7 @@ class ResourcesConfig(Config):
     """Device to train on; auto takes a GPU when there is one."""
     gradient_checkpointing: bool = False
     """Compute attention again in the backward pass: less memory, more time, the same numbers."""
-    memory_margin: float = Field(default=0.02, ge=0.0, lt=1.0)
+    memory_margin_share: float = Field(default=0.02, ge=0.0, lt=1.0)
     """Share of the device's memory that the memory plan leaves alone."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of torch; 0 leaves it to torch."""

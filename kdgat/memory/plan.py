@@ -420,7 +420,7 @@ def _check(work: Workload, device: Device) -> None:
     if not 0 <= device.margin < 1:
         raise ConfigError(
             f"margin is {device.margin:g}, and must be a share of the memory from 0 to below 1",
-            hint="set resources.memory_margin=0.02 for two percent",
+            hint="set resources.memory_margin_share=0.02 for two percent",
         )
     if len(work.train_nodes) == 0 or len(work.validation_nodes) == 0:
         which = "training" if len(work.train_nodes) == 0 else "validation"

@@ -75,7 +75,7 @@ def plan_run(
         gpu,
         total,
         context,
-        margin=config.resources.memory_margin,
+        margin=config.resources.memory_margin_share,
         correction=1.0 if calibration is None else max(1.0, calibration.allocated_ratio),
         ranks=ranks,
         expandable_segments=expandable_segments,

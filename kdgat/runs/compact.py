@@ -17,9 +17,9 @@ from kdgat.errors import HistoryError, StorageError
 from kdgat.runs.fresh import Found, FreshRun, Scanner
 from kdgat.runs.lease import Lease, take_lease
 from kdgat.runs.manifest import Manifest, commit, newest_numbers
-from kdgat.runs.parts import ENDED, clean, has_ended, merge_parts, write_part
+from kdgat.runs.parts import clean, has_ended, merge_parts, write_part
 from kdgat.runs.revision import Place, with_merged, with_runs, without_runs, worth_merging
-from kdgat.runs.snapshot import FolderRows, Snapshot, current_manifest, take_snapshot
+from kdgat.runs.snapshot import ENDED, FolderRows, Snapshot, current_manifest, take_snapshot
 
 if TYPE_CHECKING:
     from kdgat.workspace import Workspace

@@ -21,7 +21,7 @@ from kdgat.runs.journal_views import archived_runs, model_rows, removed_runs
 from kdgat.runs.manifest import part_path
 from kdgat.runs.rows import Row
 from kdgat.runs.snapshot import Snapshot, take_snapshot
-from kdgat.runs.tables import table_of
+from kdgat.runs.tables import ids_table, table_of
 from kdgat.runs.views import FROM_FOLDERS, VIEWS
 
 if TYPE_CHECKING:
@@ -172,9 +172,7 @@ class History:
         """SQL of a list of run ids; empty when there are none."""
         if not run_ids:
             return ""
-        import pyarrow as pa
-
-        source = self._register(name, pa.table({"run_id": pa.array(sorted(run_ids), pa.string())}))
+        source = self._register(name, ids_table(sorted(run_ids)))
         return f"(select run_id from {source})"
 
     def _register(self, name: str, table: pa.Table) -> str:
@@ -238,10 +236,10 @@ def ask(
 
 
 def _of_faults(faults: tuple[str, ...]) -> tuple[str, ...]:
-    if not faults:
-        return ()
     more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-    return (f"not whole, so left out: {faults[0]}{more}; see `kdgat runs repair`",)
+    return tuple(
+        f"not whole, so left out: {fault}{more}; see `kdgat runs repair`" for fault in faults[:1]
+    )
 
 
 @contextmanager
@@ -269,7 +267,8 @@ def _cut_off(interrupt: Callable[[], None], timeout_s: float) -> Iterator[thread
 
 def _fitting(table: Table) -> Table:
     """The rows as JSON can hold them, cut where their text grows too long."""
-    columns = [_plain_column(column) for column in zip(*table.rows, strict=True)]
+    by_column: list[tuple[Any, ...]] = list(zip(*table.rows, strict=True))
+    columns = [_plain_column(column) for column in by_column]
     characters = sum(count for _, count in columns)
     rows = tuple(zip(*(values for values, _ in columns), strict=True))
     if characters <= MAX_CHARACTERS:

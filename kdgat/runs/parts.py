@@ -22,7 +22,9 @@ from kdgat.runs.manifest import (
     part_path,
     read_manifest,
 )
-from kdgat.runs.snapshot import FolderRows
+from kdgat.runs.rows import Row
+from kdgat.runs.snapshot import ENDED, FolderRows
+from kdgat.runs.tables import table_of
 from kdgat.runs.views import FROM_FOLDERS
 
 if TYPE_CHECKING:
@@ -32,8 +34,6 @@ GRACE_S = 3600.0
 """Seconds that a version's files stay after a newer version came."""
 OLD_LOST_S = 24 * 3600.0
 """Seconds without a change after which a lost run counts as ended."""
-ENDED = frozenset({State.COMPLETED, *RESUMABLE} - {State.LOST})
-"""States in which a run is compacted; a lost one only when it has been so for long."""
 _ROW_GROUP = 50_000
 _ORDER = {
     "runs": ("run_id",),
@@ -56,22 +56,28 @@ def write_part(
     """
     name = new_part_id()
     kept: dict[FreshRun, Kept] = {}
-    tables: dict[str, list[pa.Table]] = {view.name: [] for view in FROM_FOLDERS}
+    rows: dict[str, list[Row]] = {view.name: [] for view in FROM_FOLDERS}
     for run in batch:
         signs = _signs(run)
-        rows = FolderRows(run)
-        if signs is None or not has_ended(rows):
+        folder = FolderRows(run)
+        if signs is None or not has_ended(folder):
             continue
-        found = {view: rows.table(view) for view in tables}
-        if rows.faults or _signs(run) != signs:
+        found = {view: folder.rows(view) for view in rows}
+        if folder.faults or _signs(run) != signs:
             continue
-        kept[run] = Kept(name, *signs, rows.state in RESUMABLE)
-        for view, table in found.items():
-            tables[view].append(table)
+        kept[run] = Kept(name, *signs, folder.state in RESUMABLE)
+        for view, each in found.items():
+            rows[view] += each
     if not kept:
         return None, {}
-    for view, pieces in tables.items():
-        _write(part_path(history, name, view), view, pieces)
+    try:
+        tables = {view: table_of(view, each) for view, each in rows.items()}
+    except ValueError:
+        # Some value fits no column: without the runs that have one.
+        fitting = [run for run in kept if _fits(FolderRows(run))]
+        return write_part(history, fitting) if len(fitting) < len(kept) else (None, {})
+    for view, table in tables.items():
+        _write(part_path(history, name, view), view, table)
     return Part(name, len(kept)), kept
 
 
@@ -145,6 +151,12 @@ def new_part_id() -> str:
     return f"{time.time_ns() // 1_000_000:013d}{uuid.uuid4().hex[:8]}"
 
 
+def _fits(folder: FolderRows) -> bool:
+    for view in FROM_FOLDERS:
+        folder.table(view.name)
+    return not folder.faults
+
+
 def _signs(run: FreshRun) -> tuple[int, str] | None:
     try:
         return run.path.stat().st_mtime_ns, stamp_of(run.path)
@@ -152,11 +164,10 @@ def _signs(run: FreshRun) -> tuple[int, str] | None:
         return None
 
 
-def _write(path: Path, view: str, pieces: list[pa.Table]) -> None:
-    import pyarrow as pa
+def _write(path: Path, view: str, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
-    table = pa.concat_tables(pieces).sort_by([(name, "ascending") for name in _ORDER[view]])
+    table = table.sort_by([(name, "ascending") for name in _ORDER[view]])
     with atomic_path(path) as aside:
         pq.write_table(table, aside, compression="zstd", row_group_size=_ROW_GROUP)
 

@@ -7,6 +7,7 @@ hold is the same as for `kdgat.ledger.record.record_from`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime
@@ -22,7 +23,8 @@ from kdgat.ledger.states import State
 
 Row = tuple[Any, ...]
 _HINT = "`kdgat runs repair` names every such folder; other runs are not affected"
-_RUNNING = State.RUNNING.value
+_LIVING = frozenset({State.PLANNED.value, State.SUBMITTED.value, State.RUNNING.value})
+"""States in which a run may be lost by now: its folder is asked for signs of life."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -45,9 +47,9 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise RunError(f"'{path}': no run is ever '{values['state']:.80}'", hint=_HINT)
     if values["run_id"] != folder.name:
         raise RunError(f"'{folder}' holds another run, '{values['run_id']:.80}'", hint=_HINT)
-    if values["state"] == _RUNNING:
+    if values["state"] in _LIVING:
         current = RunFolder(folder).current()
-        values.update(state=current.state.value, reason=current.reason)
+        values.update({**current.to_json(), "state": current.state.value})
     return values
 
 
@@ -150,13 +152,14 @@ def when(text: object) -> datetime | None:
 
 
 def number(value: object) -> float | None:
-    """A figure as a float; None where it is none, or too large to be one."""
+    """A figure as a float; None where it is none, not finite, or too large to be one."""
     if not isinstance(value, int | float):
         return None
     try:
-        return float(value)
+        figure = float(value)
     except OverflowError:
         return None
+    return figure if math.isfinite(figure) else None
 
 
 def _numbers(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdgat.errors import RunError
 from kdgat.ledger.journal import Journal, JournalEvent
+from kdgat.ledger.states import RESUMABLE, State
 from kdgat.runs.fresh import FreshRun, Scanner, stamp_of
 from kdgat.runs.manifest import Manifest, newest_numbers, part_path, read_manifest
 from kdgat.runs.rows import Row, epoch_rows, metric_rows, param_rows, read_record, run_row
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from kdgat.workspace import Workspace
+
+
+ENDED = frozenset({State.COMPLETED, *RESUMABLE} - {State.LOST})
+"""States that last until a run is resumed; the others hang on signs of life."""
 
 
 class FolderRows:
@@ -41,23 +46,29 @@ class FolderRows:
         return self.record["state"] if self.record else None
 
     def table(self, view: str) -> pa.Table:
-        """Its rows of a view; none where they can't be read."""
+        """Its rows of a view; none where they, or the run's own, can't be read or do not fit."""
         if view not in self._tables:
-            self._tables[view] = self._made(view)
+            try:
+                rows = self.rows(view) if view == "runs" or self.table("runs").num_rows else []
+                self._tables[view] = table_of(view, rows)
+            except ValueError as error:
+                self.faults[view] = f"'{self.run.path}', {view}: {error!s:.120}"
+                self._tables[view] = table_of(view, [])
         return self._tables[view]
 
-    def _made(self, view: str) -> pa.Table:
+    def rows(self, view: str) -> list[Row]:
+        """Its rows of a view; none where they can't be read."""
         if self.record is None:
-            return table_of(view, [])
+            return []
         try:
-            return table_of(view, self._rows(view, self.record))
+            return self._read(view, self.record)
         except RunError as error:
             self.faults[view] = error.problem
-        except (OSError, ValueError) as error:
+        except OSError as error:
             self.faults[view] = f"'{self.run.path}', {view}: {error!s:.120}"
-        return table_of(view, [])
+        return []
 
-    def _rows(self, view: str, record: dict[str, Any]) -> list[Row]:
+    def _read(self, view: str, record: dict[str, Any]) -> list[Row]:
         match view:
             case "runs":
                 return [run_row(record, f"runs/{self.run.parent}/{self.run.run_id}")]
@@ -69,14 +80,11 @@ class FolderRows:
                 return epoch_rows(self.run.path)
 
     def _read_record(self) -> dict[str, Any] | None:
-        """The record, once its row is known to fit the view."""
         try:
-            record = read_record(self.run.path)
-            self._tables["runs"] = table_of("runs", self._rows("runs", record))
-            return record
+            return read_record(self.run.path)
         except RunError as error:
             self.faults["runs"] = error.problem
-        except (OSError, ValueError) as error:
+        except OSError as error:
             self.faults["runs"] = f"'{self.run.path}': {error!s:.120}"
         return None
 
@@ -135,7 +143,7 @@ class _Memory:
         """The folder's rows, read again where a sign changed or its heart must be felt."""
         signs = _signs(run.path)
         before = self._folders.get(run.path)
-        if before and before[0] == signs and before[1].state not in (None, "running", "lost"):
+        if before and before[0] == signs and before[1].state in ENDED:
             return before
         return signs, FolderRows(run)
 

@@ -150,7 +150,7 @@ def run_config(case: Case, card: Gpu, max_epochs: int) -> tuple[RunConfig, Model
     spec = with_training(spec, **limits, **epochs)
     where = {
         "accelerator": "cpu" if card.compute_capability is None else "gpu",
-        "memory_margin": 0.0,
+        "memory_margin_share": 0.0,
     }
     resources = spec.config.resources.model_copy(update=where)
     return spec.config.model_copy(update={"resources": resources}), spec.teacher

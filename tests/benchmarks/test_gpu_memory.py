@@ -14,6 +14,8 @@ from kdgat.configs.resources import gpu
 from kdgat.memory.affine import Shape
 from tests.benchmarks import gpu_memory
 
+pytestmark = pytest.mark.slow
+
 SMALL = (Shape(6_400, 11_000, 200), Shape(1_280, 2_200, 40))
 
 

@@ -139,8 +139,8 @@ class TestMistakes:
 
     @pytest.mark.usefixtures("prepared")
     def test_a_negative_margin(self, kdgat: Any) -> None:
-        said = kdgat("memory", "plan", "resources.memory_margin=-0.1", "--gpu", "a100-40gb")
-        said.mistake("resources.memory_margin", "-0.1")
+        said = kdgat("memory", "plan", "resources.memory_margin_share=-0.1", "--gpu", "a100-40gb")
+        said.mistake("resources.memory_margin_share", "-0.1")
 
     @pytest.mark.usefixtures("prepared")
     def test_a_memory_below_zero(self, kdgat: Any) -> None:

@@ -142,7 +142,7 @@ def test_what_does_not_decide_it_leaves_the_key_alone(tmp_path: Path) -> None:
         with_config(SPEC, size="large"),
         with_config(SPEC, dataset=RunConfig().dataset.model_copy(update={"name": "other"})),
         with_config(SPEC, distillation=DistillationConfig(alpha=0.1)),
-        with_config(SPEC, resources=ResourcesConfig(threads=2, memory_margin=0.3)),
+        with_config(SPEC, resources=ResourcesConfig(threads=2, memory_margin_share=0.3)),
         with_training(SPEC, learning_rate=0.1),
         with_training(SPEC, gradient_clip_norm=3.0),
         with_training(SPEC, max_graphs=3, min_steps_per_epoch=1, max_epochs=2),
