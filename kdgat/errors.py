@@ -8,6 +8,7 @@
     ├── CheckpointError  a checkpoint is missing, damaged or of another model
     ├── MemoryPlanError  a run's memory can't be foreseen, or does not fit
     ├── HistoryError     a question to the history is refused, cut off or wrong
+    ├── SlurmError       the scheduler refused, does not answer, or is not here
     └── StorageError     the file system refused (full, read-only, no permission)
 
 Each carries one sentence that names what, where and the value, and a hint with the next step. The
@@ -61,6 +62,10 @@ class MemoryPlanError(KdgatError):
 
 class HistoryError(KdgatError):
     """A question to the history is refused, was cut off or is wrong."""
+
+
+class SlurmError(KdgatError):
+    """The scheduler refused, does not answer, or is not here."""
 
 
 class StorageError(KdgatError):

@@ -86,6 +86,21 @@ class Workspace:
         """What memory plans are made from: traced steps, and calibrations of GPUs."""
         return self.home / "memory"
 
+    @property
+    def jobs(self) -> Path:
+        """What was given to schedulers, one folder a job."""
+        return self.home / "jobs"
+
+    @property
+    def snapshots(self) -> Path:
+        """Frozen code that jobs run, one folder a state of the code."""
+        return self.home / "snapshots"
+
+    @property
+    def clusters(self) -> Path:
+        """Descriptions of clusters that a researcher edits."""
+        return self.root / "slurm" / "clusters"
+
     def dataset(self, name: str) -> Path:
         """The folder of one dataset."""
         return self.data / name

@@ -89,7 +89,8 @@ class BatchLoader:
 
     With a seed each epoch is a permutation drawn from (seed, epoch), so that a resumed run sees
     the batches an uninterrupted one would; without one, graphs come in their order. Of several
-    ranks each has its share of the batches, and as many as every other.
+    ranks each has its share of the batches, and as many as every other. Its state is the place in
+    the epoch, from which a loader that takes it up goes on.
     """
 
     def __init__(
@@ -111,6 +112,8 @@ class BatchLoader:
         self.rank = rank
         self.ranks = ranks
         self.epoch = 0
+        self._given = 0
+        self._skipped = 0
         self._nodes, self._edges = _sizes(store.node_ptr), _sizes(store.edge_ptr)
         self._plan: EpochBatches | None = None
 
@@ -118,6 +121,16 @@ class BatchLoader:
         """Choose the epoch whose permutation comes next."""
         self.epoch = epoch
         self._plan = None
+        self._given = self._skipped = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches this rank was given."""
+        return {"epoch": self.epoch, "given": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on in the middle of the epoch; the place in another epoch means nothing."""
+        if state["epoch"] == self.epoch:
+            self._skipped = state["given"]
 
     def __len__(self) -> int:
         return len(self.plan()) // self.ranks
@@ -128,7 +141,11 @@ class BatchLoader:
         starts, nodes, edges = (
             each.tolist() for each in (plan.starts, plan.sums(self._nodes), plan.sums(self._edges))
         )
-        for i in range(self.rank, len(plan), self.ranks):
+        mine = range(self.rank, len(plan), self.ranks)
+        first, self._skipped = self._skipped, 0
+        for place in range(first, len(mine)):
+            self._given = place + 1
+            i = mine[place]
             index = order[starts[i] : starts[i + 1]]
             yield collate(self.store, index, (nodes[i], edges[i]))
 

@@ -135,8 +135,10 @@ def plan_epoch(
 ) -> EpochBatches:
     """The batches of all ranks in an epoch: each graph once, and as many batches for each rank.
 
-    Rank r takes batches r, r + ranks, and so on. Batches get smaller until every rank has
-    `min_steps` of them, or they are of one graph.
+    Rank r takes batches r, r + ranks, and so on. The ranks' batches of one step together hold at
+    most `max_graphs`, so that more GPUs make a step quicker and not another one (where that leaves
+    one graph a batch, a few have two, so that all ranks have as many batches). Batches get smaller
+    until every rank has `min_steps` of them, or they are of one graph.
 
     Raises:
         DataError: a graph alone is over the budget, or the graphs can't be shared evenly.
@@ -148,7 +150,8 @@ def plan_epoch(
             hint="use fewer GPUs, or ingest longer captures",
         )
     wanted = min_steps * ranks
-    cap = min(max_graphs, max(1, total // wanted)) if wanted else max_graphs
+    share = max(1, max_graphs // ranks)
+    cap = min(share, max(1, total // wanted)) if wanted else share
     plan = EpochBatches(order, pack(nodes, edges, order, limit, cap))
     extra = len(plan) % ranks
     if extra == 0:

@@ -28,6 +28,7 @@ from kdgat.ledger.files import (
     write_json,
     write_text,
 )
+from kdgat.ledger.processes import process_exists
 from kdgat.ledger.record import RunRecord, record_from, utc_now
 from kdgat.ledger.states import State
 
@@ -40,6 +41,10 @@ _HAS_A_PROCESS = {
     State.RUNNING: "its process ended without a word",
 }
 """States that need a living process, and why a run in one of them is lost without it."""
+
+
+class Paused(Exception):
+    """Work that was asked to stop has saved what it needs to go on from here."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,18 @@ class RunFolder:
                 return record.with_changes(state=State.LOST, reason=_HAS_A_PROCESS[record.state])
             # It wrote its end, or somebody took it up, between the two looks.
             record = again
+        return record
+
+    def fail(self, reason: str) -> None:
+        """Write down that a run failed before it could begin."""
+        self._end(State.FAILED, reason)
+
+    def submitted(self, job_id: str) -> RunRecord:
+        """Write down that a job was made for it; from here on no process here is its own."""
+        record = self.update(
+            state=State.SUBMITTED, job=job_id, host=None, pid=None, reason=None, ended_at=None
+        )
+        self.event("submitted", job=job_id)
         return record
 
     def mark_lost(self) -> bool:
@@ -159,11 +176,19 @@ class RunFolder:
         self.update(artifacts={**self.record().artifacts, name: content_hash(path)})
 
     @contextmanager
-    def working(self, environment: dict[str, Any], diff: str | None = None) -> Iterator[None]:
+    def working(
+        self,
+        environment: dict[str, Any],
+        diff: str | None = None,
+        when_paused: tuple[State, str] = (State.CANCELLED, "asked to stop"),
+    ) -> Iterator[None]:
         """Mark the run as running while the block lasts, then as completed, failed or cancelled.
 
-        `diff` is what the code differed by from its commit; it is kept with the artifacts, each
-        attempt's under a name of its own.
+        Args:
+            environment: what it runs on.
+            diff: what the code differed by from its commit; it is kept with the artifacts, each
+                attempt's under a name of its own.
+            when_paused: state and reason of a run whose block raised `Paused`.
         """
         attempt = self._claim()
         self._beat()
@@ -186,7 +211,10 @@ class RunFolder:
                 self._keep_diff(diff, attempt)
             yield
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, Paused):
+                self.event("paused", where=str(error))
+                self._end(*when_paused)
+            elif isinstance(error, KeyboardInterrupt):
                 self._end(State.CANCELLED, "interrupted from the keyboard")
             else:
                 known = isinstance(error, KdgatError)
@@ -225,7 +253,8 @@ class RunFolder:
 
     def _end(self, state: State, reason: str | None) -> None:
         try:
-            self.update(state=state, ended_at=utc_now(), reason=reason)
+            over = None if state is State.SUBMITTED else utc_now()
+            self.update(state=state, ended_at=over, reason=reason)
         except StorageError:
             # A full disk still lets go of a file, and without a heartbeat the run is lost.
             with suppress(OSError):
@@ -248,8 +277,8 @@ class RunFolder:
         here = record.host == socket.gethostname()
         if record.state is State.PLANNED:
             # It has no heartbeat yet, so of a maker elsewhere nothing is known.
-            return record.pid is None or not here or _process_exists(record.pid)
-        if here and not _process_exists(record.pid):
+            return record.pid is None or not here or process_exists(record.pid)
+        if here and not process_exists(record.pid):
             return False
         beat = self._last_beat()
         return beat is not None and (datetime.now(UTC) - beat).total_seconds() < LOST_AFTER_S
@@ -265,13 +294,3 @@ def place_of(runs: Path, record: RunRecord) -> Path:
     """Where the folder of a run belongs: `<dataset>/<size>_<stage>[_kd]/<run_id>`."""
     kind = f"{record.size}_{record.stage}{'_kd' if record.distilled else ''}"
     return runs / record.dataset / kind / record.run_id
-
-
-def _process_exists(pid: int | None) -> bool:
-    try:
-        os.kill(pid or 0, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid is not None

@@ -35,6 +35,8 @@ class RunRecord:
     teacher: str | None = None
     subject: str | None = None
     """The run whose model an evaluation judged."""
+    job: str | None = None
+    """The job (kdgat's id) that works on it, or did last; None for a run without a scheduler."""
     started_at: str | None = None
     ended_at: str | None = None
     host: str | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kdgat.errors import RunError
 from kdgat.ledger.folder import RunFolder
+from kdgat.ledger.journal import Journal
 from kdgat.ledger.record import RunRecord
 from kdgat.ledger.states import State
 
@@ -44,7 +45,11 @@ def broken(folders: list[RunFolder]) -> list[RunError]:
 
 
 def find_run(
-    runs: Path, reference: str, accept: Callable[[RunRecord], bool] = lambda _: True
+    runs: Path,
+    reference: str,
+    accept: Callable[[RunRecord], bool] = lambda _: True,
+    *,
+    journal: Journal,
 ) -> RunFolder:
     """The run with this id (or a beginning of it that fits one), or the newest accepted one.
 
@@ -52,18 +57,22 @@ def find_run(
         runs: the ledger.
         reference: a run id, the beginning of one, or `latest`.
         accept: which runs `latest` may be; only completed ones are considered.
+        journal: says which runs were archived or removed; `latest` is none of those.
 
     Raises:
         RunError: none fits, several do, or the one named can't be read.
     """
     folders = run_folders(runs)
     if reference == LATEST:
+        standing = journal.standing()
+        away = standing.archived | standing.removed
         for folder, record in readable(folders):
-            if record.state is State.COMPLETED and accept(record):
+            if record.state is State.COMPLETED and record.run_id not in away and accept(record):
                 return folder
         raise RunError(
             "no completed run fits 'latest' here",
-            hint="`kdgat runs list` shows what there is; train the missing one first",
+            hint="`kdgat runs list` shows what there is, without the archived; train the missing "
+            "one first",
         )
     fitting = [folder for folder in folders if folder.path.name.startswith(reference)]
     exact = [folder for folder in fitting if folder.path.name == reference]

@@ -23,9 +23,10 @@ from kdgat.ledger.folder import RunFolder
 from kdgat.memory.calibration import load_calibrations
 from kdgat.memory.hardware import device_at_hand, measured_on_gpu
 from kdgat.memory.host import PeakMemory
-from kdgat.memory.plan import MemoryPlan
+from kdgat.memory.planned import MemoryPlan
 from kdgat.memory.programs import own_programs
 from kdgat.memory.run import RunPlan, plan_run
+from kdgat.training.ranks import ALONE, Ranks
 
 _FILE = "memory.json"
 
@@ -71,6 +72,7 @@ def plan_training(
     stores: tuple[GraphStore, GraphStore],
     teacher: ModelConfig | None,
     folder: Path,
+    ranks: Ranks = ALONE,
 ) -> RunMemory:
     """Plan a run on the device at hand, or go on with the plan it began with.
 
@@ -80,6 +82,7 @@ def plan_training(
         stores: its training and validation graphs.
         teacher: model of the teacher, for a distilled student.
         folder: step programs, plans and calibrations.
+        ranks: the processes that share the training; the first one writes.
 
     Raises:
         MemoryPlanError: the device is too small, or a step's memory can't be foreseen.
@@ -96,14 +99,16 @@ def plan_training(
         teacher=teacher,
         total_bytes=total_bytes,
         calibration=load_calibrations(folder / "calibration.json").get(card.name),
+        ranks=ranks.count,
     )
     path = run.artifacts / _FILE
     limits = _earlier(path, planned.plan)
     if limits is None:
-        if path.exists():
-            run.event("planned_again", gpu=card.name, budget_bytes=planned.plan.budget_bytes)
         limits = planned.plan.limits
-        write_json(path, _record(planned))
+        if ranks.leads:
+            if path.exists():
+                run.event("planned_again", gpu=card.name, budget_bytes=planned.plan.budget_bytes)
+            write_json(path, _record(planned))
     return RunMemory(run, planned, limits)
 
 

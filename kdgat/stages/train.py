@@ -21,12 +21,13 @@ from kdgat.training.calibration import PROBABILITY, calibrate
 from kdgat.training.checkpoint import (
     BEST,
     TrainedModel,
-    epoch_of,
+    first_epoch_from,
     load_best,
     newest_valid,
     save_best,
 )
-from kdgat.training.fit import fit
+from kdgat.training.fit import Asked, fit, nobody_asked
+from kdgat.training.ranks import Ranks, ranks_of
 from kdgat.training.scoring import score_parts
 from kdgat.training.tasks import Objective, task_of
 
@@ -39,6 +40,7 @@ def train(
     memory_folder: Path,
     teacher: RunFolder | None = None,
     progress: Progress = quiet,
+    asked: Asked = nobody_asked,
 ) -> dict[str, float | None]:
     """Train the run's model to its best epoch, from its newest checkpoint if it has one.
 
@@ -50,29 +52,35 @@ def train(
         memory_folder: what memory plans are made from: traced steps, calibrations.
         teacher: run of the teacher, for a distilled student.
         progress: told of every batch.
+        asked: whether somebody asked to save and stop, looked at after every step.
 
     Returns:
-        The run's summary figures.
+        The run's summary figures. Of several ranks the first one writes and has them; the others
+        have none.
 
     Raises:
+        Paused: somebody asked for it; the same call goes on from there.
         DataError: there is no window to train or to validate on.
         CheckpointError: the teacher's checkpoint is damaged or of another kind.
         MemoryPlanError: the device is too small for a single graph.
     """
-    stores = (prepared.train(), prepared.validation())
-    if stage.benign_only:
-        stores = (_benign(stores[0]), _benign(stores[1]))
-    _need_windows(stores, config)
+    ranks = ranks_of(config.resources)
+    stores = _stores(config, stage, prepared)
     features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
     trained = None if teacher is None else _teacher(teacher, config, features)
     memory = plan_training(
-        run, config, stores, None if trained is None else trained.config.model, memory_folder
+        run,
+        config,
+        stores,
+        None if trained is None else trained.config.model,
+        memory_folder,
+        ranks,
     )
     torch.manual_seed(config.seed)
     model = build_model(config.model, *features)
     master = None if trained is None else trained.model.requires_grad_(False)
     objective = Objective(task_of(config.model), config.distillation, master)
-    resume = _resume_point(run)
+    resume = _resume_point(run) if ranks.leads else newest_valid(run.checkpoints)[0]
     result = fit(
         model,
         objective,
@@ -84,7 +92,10 @@ def train(
         progress,
         limits=memory.limits,
         resident=memory.planned.resident,
+        asked=asked,
     )
+    if not ranks.leads:
+        return {}
     measured = memory.measure()
     _calibrate_best(run, config, features, prepared)
     best = run.checkpoints / BEST
@@ -98,6 +109,32 @@ def train(
         "checkpoint_bytes": best.stat().st_size,
         **measured,
     }
+
+
+def plan(
+    run: RunFolder,
+    config: RunConfig,
+    stage: Stage,
+    prepared: Prepared,
+    memory_folder: Path,
+    teacher: RunFolder | None = None,
+) -> None:
+    """Plan the run's memory and keep the plan, so that several ranks find the same one."""
+    stores = _stores(config, stage, prepared)
+    features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
+    trained = None if teacher is None else _teacher(teacher, config, features)
+    model = None if trained is None else trained.config.model
+    ranks = Ranks(0, config.resources.nodes * config.resources.devices)
+    plan_training(run, config, stores, model, memory_folder, ranks)
+
+
+def _stores(config: RunConfig, stage: Stage, prepared: Prepared) -> tuple[GraphStore, GraphStore]:
+    """Training and validation graphs that the stage is for."""
+    stores = (prepared.train(), prepared.validation())
+    if stage.benign_only:
+        stores = (_benign(stores[0]), _benign(stores[1]))
+    _need_windows(stores, config)
+    return stores
 
 
 def _benign(store: GraphStore) -> GraphStore:
@@ -139,9 +176,9 @@ def _resume_point(run: RunFolder) -> Path | None:
     for path in damaged:
         run.event("checkpoint_damaged", file=path.name)
         path.unlink()
-    first_epoch = 0 if resume is None else epoch_of(resume) + 1
-    if first_epoch:
-        run.event("resumed", epoch=first_epoch)
+    first_epoch = 0 if resume is None else first_epoch_from(resume)
+    if resume is not None:
+        run.event("resumed", epoch=first_epoch, checkpoint=resume.name)
     run.forget_metrics_from(first_epoch)
     return resume
 

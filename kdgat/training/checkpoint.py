@@ -1,7 +1,8 @@
 """Checkpoints: written aside and renamed, checked before they are believed.
 
-checkpoints/epoch-0007.ckpt   everything a resumed run needs; the newest two are kept
-checkpoints/best.ckpt         the best epoch's weights with what is needed to use them
+checkpoints/epoch-0007.ckpt              everything a resumed run needs; the newest two are kept
+checkpoints/epoch-0008-step-000012.ckpt  the same, after that many steps of epoch 8
+checkpoints/best.ckpt                    the best epoch's weights with what is needed to use them
 """
 
 from __future__ import annotations
@@ -104,9 +105,16 @@ def epoch_path(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:04d}.ckpt"
 
 
-def epoch_of(path: Path) -> int:
-    """The epoch after which a resume checkpoint was written."""
-    return int(path.stem.removeprefix("epoch-"))
+def step_path(folder: Path, epoch: int, steps: int) -> Path:
+    """Where the checkpoint within an epoch lies, after so many of its steps."""
+    # In the order of names it comes before the one of the whole epoch.
+    return folder / f"epoch-{epoch:04d}-step-{steps:06d}.ckpt"
+
+
+def first_epoch_from(path: Path) -> int:
+    """The epoch that a run resumed from this checkpoint ends first."""
+    epoch, _, steps = path.stem.removeprefix("epoch-").partition("-step-")
+    return int(epoch) + (0 if steps else 1)
 
 
 def newest_valid(folder: Path) -> tuple[Path | None, list[Path]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
@@ -22,16 +23,20 @@ from kdgat.data.packing import UNLIMITED, BatchLimits
 from kdgat.data.store import GraphStore
 from kdgat.errors import ConfigError, RunError
 from kdgat.ledger.files import atomic_path
+from kdgat.ledger.folder import Paused
 from kdgat.models.layers import recompute_attention
 from kdgat.progress import Progress, quiet
-from kdgat.training.checkpoint import BEST, epoch_path, keep_newest, save_best
+from kdgat.training.checkpoint import BEST, epoch_path, keep_newest, save_best, step_path
 from kdgat.training.module import TrainingModule
+from kdgat.training.ranks import ranks_of
 from kdgat.training.tasks import Objective
 
 MONITOR = "val_task_loss"
 """Figure by which the best epoch is chosen; smaller is better."""
 
 EpochListener = Callable[[int, dict[str, float | None]], None]
+Asked = Callable[[], bool]
+"""Whether somebody asked the training to save and stop."""
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _KEPT_CHECKPOINTS = 2
 
@@ -46,8 +51,16 @@ class FitResult:
     """Epochs trained, earlier attempts counted in."""
 
 
+def nobody_asked() -> bool:
+    """For a training that nobody interrupts politely."""
+    return False
+
+
 class Selection(Callback):
-    """Keeps the best epoch and a resume checkpoint, and says when to stop."""
+    """Keeps the best epoch and a resume checkpoint, and says when to stop.
+
+    Of several ranks the first one writes; all of them take part in gathering what is written.
+    """
 
     def __init__(
         self,
@@ -55,24 +68,34 @@ class Selection(Callback):
         checkpoints: Path,
         features: tuple[int, int],
         listen: EpochListener,
+        asked: Asked = nobody_asked,
     ) -> None:
         self.config = config
         self.checkpoints = checkpoints
         self.features = features
         self.listen = listen
+        self.asked = asked
         self.best_loss = float("inf")
         self.best_epoch = -1
         self.learning_rate = 0.0
         self.epochs = 0
+        self.last_loss: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"loss": self.best_loss, "epoch": self.best_epoch, "epochs": self.epochs}
+        return {
+            "loss": self.best_loss,
+            "epoch": self.best_epoch,
+            "epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from an earlier attempt."""
         self.best_loss, self.best_epoch = state_dict["loss"], state_dict["epoch"]
         self.epochs = state_dict["epochs"]
+        # Absent from checkpoints of older versions, which lie between two epochs.
+        self.learning_rate = state_dict.get("learning_rate", 0.0)
 
     @property
     def exhausted(self) -> bool:
@@ -87,21 +110,53 @@ class Selection(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note the epoch, keep it if it is the best, and write the checkpoint to resume from."""
+        assert isinstance(pl_module, TrainingModule)
         epoch = trainer.current_epoch
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = pl_module.take_means()
         self._refuse_nan(epoch, metrics)
         metrics["learning_rate"] = self.learning_rate
         self.epochs = epoch + 1
-        if metrics[MONITOR] < self.best_loss:
-            self.best_loss, self.best_epoch = metrics[MONITOR], epoch
-            model = pl_module.get_submodule("model")
-            save_best(self.checkpoints / BEST, model, self.config, self.features, epoch)
-        self.listen(epoch, dict(metrics))
-        path = epoch_path(self.checkpoints, epoch)
+        self.last_loss = metrics[MONITOR]
+        if self.last_loss < self.best_loss:
+            self.best_loss, self.best_epoch = self.last_loss, epoch
+            if trainer.is_global_zero:
+                model = pl_module.get_submodule("model")
+                save_best(self.checkpoints / BEST, model, self.config, self.features, epoch)
+        if trainer.is_global_zero:
+            self.listen(epoch, dict(metrics))
+        self._save(trainer, epoch_path(self.checkpoints, epoch))
+        trainer.should_stop = self.exhausted
+        if not self.exhausted and self._asked(trainer):
+            raise Paused(f"after epoch {epoch}")
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        """Between two steps of an epoch: save and stop where somebody asked for it."""
+        steps = batch_idx + 1
+        # After the last step the epoch's end comes soon, and is the better place.
+        if steps < trainer.num_training_batches and self._asked(trainer):
+            self._save(trainer, step_path(self.checkpoints, trainer.current_epoch, steps))
+            raise Paused(f"in epoch {trainer.current_epoch}, after step {steps}")
+
+    def _asked(self, trainer: L.Trainer) -> bool:
+        """Whether any rank was asked to stop: then all of them do, at the same step."""
+        if trainer.world_size == 1:
+            return self.asked()
+        return trainer.strategy.reduce_boolean_decision(self.asked(), all=False)
+
+    def _save(self, trainer: L.Trainer, path: Path) -> None:
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(path)
+            return
         with atomic_path(path) as aside:
             trainer.save_checkpoint(aside)
         keep_newest(self.checkpoints, _KEPT_CHECKPOINTS)
-        trainer.should_stop = self.exhausted
 
     def _refuse_nan(self, epoch: int, metrics: dict[str, float]) -> None:
         wrong = [name for name, value in metrics.items() if not abs(value) < float("inf")]
@@ -115,9 +170,10 @@ class Selection(Callback):
 class Ticker(Callback):
     """Tells a listener how far the epochs are."""
 
-    def __init__(self, progress: Progress, what: str) -> None:
+    def __init__(self, progress: Progress, what: str, selection: Selection) -> None:
         self.progress = progress
         self.what = what
+        self.selection = selection
 
     def on_train_batch_end(
         self,
@@ -130,8 +186,8 @@ class Ticker(Callback):
         """One batch more is done."""
         batches = int(trainer.num_training_batches)
         done = trainer.current_epoch * batches + batch_idx + 1
-        loss = trainer.callback_metrics.get(MONITOR)
-        told = "" if loss is None else f", validation loss {float(loss):.4g}"
+        loss = self.selection.last_loss
+        told = "" if loss is None else f", validation loss {loss:.4g}"
         what = f"{self.what}: epoch {trainer.current_epoch + 1}{told}"
         self.progress(what, done, batches * (trainer.max_epochs or 1))
 
@@ -147,6 +203,7 @@ def fit(
     progress: Progress = quiet,
     limits: BatchLimits = UNLIMITED,
     resident: bool = False,
+    asked: Asked = nobody_asked,
 ) -> FitResult:
     """Train `model` on the first store, choosing the best epoch by the second.
 
@@ -163,15 +220,18 @@ def fit(
         progress: told of every batch.
         limits: bytes that batches may take.
         resident: whether the graphs are to be kept on the GPU.
+        asked: looked at after every step; when it says so, a checkpoint is written there.
 
     Raises:
-        ConfigError: a GPU, or half precision that needs one, is asked for where there is none.
+        Paused: somebody asked for it; a checkpoint was written.
+        ConfigError: a GPU, or half precision that needs one, is asked for where there is none, or
+            several processes where no scheduler started them.
         DataError: a graph alone is over the limit.
         RunError: the loss is no longer a number.
         StorageError: a checkpoint can't be written.
     """
     features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
-    selection = Selection(config, checkpoints, features, listen)
+    selection = Selection(config, checkpoints, features, listen, asked)
     if resume is not None:
         state = torch.load(resume, map_location="cpu", weights_only=True)
         selection.load_state_dict(state["callbacks"][selection.state_key])
@@ -182,7 +242,7 @@ def fit(
             model, objective, stores, config.training, config.seed, limits, resident
         )
         what = f"{config.model.kind} {config.size}"
-        trainer = _trainer(config, [Ticker(progress, what), selection], checkpoints)
+        trainer = _trainer(config, [Ticker(progress, what, selection), selection], checkpoints)
         with _quiet_lightning():
             _run(trainer, module, resume)
     total = config.training.max_epochs
@@ -207,10 +267,15 @@ def _trainer(config: RunConfig, callbacks: list[Callback], folder: Path) -> L.Tr
             "training.precision = 'fp16', which needs a GPU, and this run is on the CPU",
             hint="set training.precision=bf16 or 32, or run on a node with a GPU",
         )
+    several = ranks_of(resources).count > 1
     with _quiet_lightning():
         return L.Trainer(
             accelerator=resources.accelerator,
-            devices=1,
+            devices=resources.devices,
+            num_nodes=resources.nodes,
+            strategy="ddp" if several else "auto",
+            # Named, so that Lightning doesn't take a job of ours for one that it may requeue.
+            plugins=[SLURMEnvironment(auto_requeue=False) if several else LightningEnvironment()],
             precision=_PRECISION[training.precision],  # pyright: ignore[reportArgumentType]
             max_epochs=training.max_epochs,
             gradient_clip_val=training.gradient_clip_norm,

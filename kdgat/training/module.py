@@ -13,6 +13,7 @@ from kdgat.configs.training import TrainingConfig
 from kdgat.data.batches import BatchLoader, GraphBatch
 from kdgat.data.packing import UNLIMITED, BatchLimits
 from kdgat.data.store import GraphStore
+from kdgat.training.means import EpochMeans
 from kdgat.training.optimizer import build_optimizer
 from kdgat.training.tasks import Objective
 
@@ -46,6 +47,7 @@ class TrainingModule(L.LightningModule):
         self.seed = seed
         self.limits = limits
         self.resident = resident
+        self._means = {"train": EpochMeans(), "val": EpochMeans()}
 
     def on_fit_start(self) -> None:
         """Bring the teacher to the device, and the graphs where the plan says so."""
@@ -85,8 +87,34 @@ class TrainingModule(L.LightningModule):
         return self._step(batch, batch_idx, "train")["loss"]
 
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
-        """The figures of one batch, averaged over the epoch by Lightning."""
+        """The figures of one batch."""
         self._step(batch, batch_idx, "val")
+
+    def take_means(self) -> dict[str, float]:
+        """The epoch's figures over all ranks, such as `train_loss`; then the next epoch begins."""
+        return {
+            f"{phase}_{name}": value
+            for phase, means in self._means.items()
+            for name, value in means.take(self._total).items()
+        }
+
+    def on_validation_epoch_start(self) -> None:
+        """An epoch's validation begins anew."""
+        self._means["val"] = EpochMeans()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the ranks have of the epoch so far."""
+        checkpoint["epoch_means"] = self._means["train"].state_dict(self._total)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with it, on one rank."""
+        if "epoch_means" in checkpoint and self.trainer.is_global_zero:
+            self._means["train"].load_state_dict(checkpoint["epoch_means"])
+
+    def _total(self, own: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return own
+        return self.trainer.strategy.reduce(own, reduce_op="sum")
 
     def configure_optimizers(self) -> Any:
         """AdamW, and a cosine down to nothing over all epochs."""
@@ -95,17 +123,10 @@ class TrainingModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule}}
 
     def _step(self, batch: GraphBatch, batch_idx: int, phase: str) -> dict[str, Tensor]:
-        several = self.trainer.world_size > 1
         step_seed = (self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx
-        if several:
+        if self.trainer.world_size > 1:
             step_seed = step_seed * 1_000_003 + self.trainer.global_rank
         torch.manual_seed(step_seed % _SEEDS)
         terms = self.objective(self.model, batch)
-        self.log_dict(
-            {f"{phase}_{name}": value.detach() for name, value in terms.items()},
-            batch_size=batch.num_graphs,
-            on_step=False,
-            on_epoch=True,
-            sync_dist=several,
-        )
+        self._means[phase].add(terms, batch.num_graphs)
         return terms

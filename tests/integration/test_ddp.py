@@ -129,7 +129,7 @@ def _train(folder: Path, rank: int) -> None:
             now["validation"]["expected"] = int(trainer.num_val_batches[0])
             now["train"]["planned"] = len(pl_module.train_dataloader())
             now["validation"]["planned"] = len(pl_module.val_dataloader())
-            self.losses.append(float(trainer.callback_metrics["val_task_loss"]))
+            self.losses.append(pl_module.take_means()["val_task_loss"])
 
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2

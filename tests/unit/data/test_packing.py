@@ -176,7 +176,7 @@ def test_a_graph_that_alone_is_over_the_budget_is_named(case: Case) -> None:
 
 def test_the_largest_batches_are_halved_for_the_ranks() -> None:
     sizes = np.ones(10, dtype=np.int64)
-    plan = plan_epoch(sizes, sizes, np.arange(10), limit=None, max_graphs=4, ranks=4)
+    plan = plan_epoch(sizes, sizes, np.arange(10), limit=None, max_graphs=16, ranks=4)
     assert plan.starts.tolist() == [0, 2, 4, 8, 10]
 
 

@@ -15,7 +15,7 @@ from kdgat.models.table import build_model
 from kdgat.training.calibration import Calibration
 from kdgat.training.checkpoint import (
     damage,
-    epoch_of,
+    first_epoch_from,
     epoch_path,
     keep_newest,
     load_best,
@@ -101,8 +101,8 @@ def test_the_newest_whole_checkpoint_is_found_behind_damaged_ones(tmp_path: Path
         epoch_path(tmp_path, epoch).write_bytes(b"half")
     path, damaged = newest_valid(tmp_path)
     assert path is not None
-    assert epoch_of(path) == 1
-    assert [epoch_of(each) for each in damaged] == [3, 2]
+    assert first_epoch_from(path) == 2
+    assert [first_epoch_from(each) for each in damaged] == [4, 3]
 
 
 def test_no_checkpoint_at_all_is_no_error(tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_old_checkpoints_go_and_the_newest_stay(tmp_path: Path) -> None:
     for epoch in (1, 2, 10):
         torch.save({}, epoch_path(tmp_path, epoch))
     keep_newest(tmp_path, 2)
-    assert [epoch_of(path) for path in sorted(tmp_path.iterdir())] == [2, 10]
+    assert [first_epoch_from(path) for path in sorted(tmp_path.iterdir())] == [3, 11]

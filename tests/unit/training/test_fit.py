@@ -13,9 +13,10 @@ from kdgat.configs.run import RunConfig
 from kdgat.configs.training import ResourcesConfig, TrainingConfig
 from kdgat.data.store import GraphStore
 from kdgat.errors import ConfigError, RunError
+from kdgat.ledger.folder import Paused
 from kdgat.models.table import build_model
 from kdgat.training.checkpoint import load_best, newest_valid
-from kdgat.training.fit import MONITOR, FitResult, fit
+from kdgat.training.fit import MONITOR, Asked, FitResult, fit, nobody_asked
 from kdgat.training.tasks import Objective, task_of
 
 GAT = GatConfig(hidden=4, heads=2, layers=2, readout=8, dropout=0.2)
@@ -32,6 +33,7 @@ def _train(
     stores: Stores,
     model_config: ModelConfig = GAT,
     stop_after: int | None = None,
+    asked: Asked = nobody_asked,
     **training: Any,
 ) -> tuple[FitResult, dict[int, dict[str, float | None]]]:
     """Train for some epochs, from the folder's checkpoint if it has one."""
@@ -54,7 +56,7 @@ def _train(
 
     objective = Objective(task_of(config.model), config.distillation)
     resume, _ = newest_valid(folder)
-    return fit(model, objective, stores, config, folder, resume, listen), epochs
+    return fit(model, objective, stores, config, folder, resume, listen, asked=asked), epochs
 
 
 @pytest.mark.parametrize("config", [GAT, VGAE], ids=["gat", "vgae"])
@@ -85,6 +87,53 @@ def test_a_training_stopped_in_any_epoch_goes_on_to_the_same_numbers(
     resumed, later = _train(tmp_path / "broken", stores, config)
     assert resumed == whole
     assert later == {epoch: epochs[epoch] for epoch in range(stop_after, 6)}
+
+
+class _After:
+    """Asks to stop when it was looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+@pytest.mark.parametrize("config", [GAT, VGAE], ids=["gat", "vgae"])
+@pytest.mark.parametrize("looks", [1, 4, 9])
+def test_a_training_asked_to_stop_between_two_steps_goes_on_to_the_same_numbers(
+    config: ModelConfig, looks: int, stores: Stores, tmp_path: Path
+) -> None:
+    whole, epochs = _train(tmp_path / "whole", stores, config, max_epochs=3)
+    pauses = []
+    # It is asked again and again: every attempt makes a few steps and saves.
+    while len(pauses) < 60:
+        try:
+            asked = _After(looks)
+            ended, later = _train(tmp_path / "paused", stores, config, asked=asked, max_epochs=3)
+            break
+        except Paused as pause:
+            pauses.append(str(pause))
+    assert ended == whole
+    assert later == {epoch: epochs[epoch] for epoch in later}
+    assert any("after step" in where for where in pauses)
+    weights = (
+        load_best(tmp_path / name / "best.ckpt").model.state_dict() for name in ("whole", "paused")
+    )
+    assert all(torch.equal(*each) for each in zip(*(w.values() for w in weights), strict=True))
+
+
+def test_a_training_asked_to_stop_saves_between_two_steps_and_says_where(
+    stores: Stores, tmp_path: Path
+) -> None:
+    with pytest.raises(Paused, match=r"^in epoch 0, after step 2$"):
+        _train(tmp_path, stores, asked=_After(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0000-step-000002.ckpt"]
+    # The last step of an epoch is not the place: validation and the epoch's own checkpoint follow.
+    with pytest.raises(Paused, match=r"^after epoch 0$"):
+        _train(tmp_path, stores, asked=_After(4))
+    assert newest_valid(tmp_path)[0] == tmp_path / "epoch-0000.ckpt"
 
 
 @pytest.mark.parametrize("seed", [20261121, 2**32 - 1])
@@ -132,7 +181,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(
     stores: Stores, tmp_path: Path
 ) -> None:
     broken = GraphStore(**{**vars(stores[0]), "x": torch.full_like(stores[0].x, torch.nan)})
-    with pytest.raises(RunError, match=r"^training diverged in epoch 0: val_loss is nan$"):
+    with pytest.raises(RunError, match=r"^training diverged in epoch 0: train_loss is nan$"):
         _train(tmp_path, (broken, stores[1]))
 
 
