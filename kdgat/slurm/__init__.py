@@ -1,0 +1,1 @@
+"""Clusters and their schedulers: descriptions, job scripts, and the one client of Slurm."""
