@@ -6,6 +6,12 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch and polars are imported: processes that each take every core stand in each
+    # other's way.
+    for _name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ.setdefault(_name, "1")
+
 import hypothesis
 import pytest
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kdgat.cli.options import AsJson, complete_dataset, complete_run
-from kdgat.cli.output import cell, print_json, print_table, say
+from kdgat.cli.output import cell, counted, print_json, print_table, say
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ Simulated = Annotated[
 Runs = Annotated[
     list[str],
     typer.Argument(
-        help="Two runs or more: ids or beginnings of them.", autocompletion=complete_run
+        help="Two runs or more: ids, beginnings of them, or models such as "
+        "simulated-gat-large@champion.",
+        autocompletion=complete_run,
     ),
 ]
 CostName = Literal["parameters", "latency_ms", "checkpoint_bytes"]
@@ -170,7 +172,8 @@ def report(
     if as_json:
         return print_json(done)
     return say(
-        f"{done.models} models of {', '.join(done.datasets)}, {done.runs} runs, "
+        f"{counted(done.models, 'model')} of {', '.join(done.datasets)}, "
+        f"{counted(done.runs, 'run')}, "
         f"{done.size_bytes / 1000:,.0f} kB: {done.path}"
     )
 
@@ -271,19 +274,17 @@ def _print_effect(found: Effect) -> None:
 
 def _print_fronts(found: ParetoFronts) -> None:
     for front in found.fronts:
+        points = (*front.front, *front.dominated)
+        apart = any(point.differs for point in points)
         columns = (
-            "model",
-            front.cost,
-            front.metric,
-            "95 % interval",
-            "seeds",
-            "best run",
-            "beaten by",
-        )
+            "model", *(("differs in",) if apart else ()), front.cost, front.metric,
+            "95 % interval", "seeds", "best run", "beaten by",
+        )  # fmt: skip
         rows = (
-            (point.name, _value(point.cost), point.score.mean, _interval(point.score),
-             point.score.n, point.run_id, point.dominated_by or "nobody")
-            for point in (*front.front, *front.dominated)
+            (point.name, *((point.differs or "-",) if apart else ()), _value(point.cost),
+             point.score.mean, _interval(point.score), point.score.n, point.run_id,
+             point.dominated_by or "nobody")
+            for point in points
         )  # fmt: skip
         print_table(f"{front.metric} against {front.cost}: {front.title}", columns, rows)
         if front.unplaced:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdgat.cli.options import AsJson
-from kdgat.cli.output import print_json, print_table, say
+from kdgat.cli.output import counted, print_json, print_table, say
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _AT_COMMAS = re.compile(r",(?![^(]*\))")
 """Commas, but not those between the arguments of a function."""
+_EXACT_BELOW = 2.0**53
+"""Whole numbers up to here are doubles of their own."""
 
 app = typer.Typer(help="Ask the run history in SQL.", no_args_is_help=True)
 
@@ -34,7 +37,7 @@ def sql(
     from kdgat.ops.history import history_sql
 
     table = history_sql(Workspace.find(), statement, max_rows=max_rows, timeout_s=timeout_s)
-    _print(table, f"{len(table.rows)} rows", "raise --max-rows, or ask for less", as_json)
+    _print(table, counted(len(table.rows), "row"), "raise --max-rows, or ask for less", as_json)
 
 
 @app.command()
@@ -118,13 +121,33 @@ def query(
         columns=tuple(_AT_COMMAS.split(columns)) if columns else (),
         limit=limit,
     )
-    _print(table, f"{len(table.rows)} runs", "raise --limit, or narrow --where", as_json)
+    _print(table, counted(len(table.rows), "run"), "raise --limit, or narrow --where", as_json)
 
 
 def _print(table: Table, title: str, remedy: str, as_json: bool) -> None:
     if as_json:
         return print_json(table)
-    print_table(title, table.columns, table.rows)
+    print_table(title, table.columns, _with_whole_numbers(table.rows))
     if table.truncated:
         say(f"there are more: {remedy}")
     return say(*(f"warning: {each}" for each in table.warnings))
+
+
+def _with_whole_numbers(rows: Sequence[Sequence[object]]) -> Iterator[tuple[object, ...]]:
+    """The rows, with integers in the columns of floats that are all whole.
+
+    Every parameter and figure is a DOUBLE in the views, also what was an integer in the config.
+    """
+    columns = list(zip(*rows, strict=True))
+    whole = [_is_whole(values) for values in columns]
+    for row in rows:
+        yield tuple(
+            int(value) if all_whole and isinstance(value, float) else value
+            for value, all_whole in zip(row, whole, strict=True)
+        )
+
+
+def _is_whole(values: Sequence[object]) -> bool:
+    """Whether every float among them is a whole number that a double holds exactly."""
+    floats = [value for value in values if isinstance(value, float)]
+    return all(value.is_integer() and abs(value) < _EXACT_BELOW for value in floats)

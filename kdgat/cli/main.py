@@ -11,14 +11,18 @@ import typer
 
 from kdgat.cli import (
     analytics,
+    clusters,
     config,
     data,
     history,
+    jobs,
     memory,
     models,
     runs,
+    submit,
     tracking,
     training,
+    work,
 )
 from kdgat.cli.output import print_error
 from kdgat.errors import KdgatError
@@ -37,6 +41,10 @@ app.add_typer(data.app, name="data")
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
+app.command("submit")(submit.submit)
+for watcher in (jobs.status, jobs.logs, jobs.cancel, jobs.queue, jobs.efficiency):
+    app.command(watcher.__name__)(watcher)
+app.command("work", hidden=True)(work.work)
 runs.app.command("query")(history.query)
 runs.app.command("sync")(tracking.sync)
 app.add_typer(runs.app, name="runs")
@@ -52,6 +60,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
 app.add_typer(tracking.app, name="mlflow")
 app.add_typer(memory.app, name="memory")
+app.add_typer(clusters.app, name="clusters")
 app.add_typer(config.app, name="config")
 app.command("experiments")(config.experiments)
 

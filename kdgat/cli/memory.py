@@ -99,7 +99,7 @@ def calibrate(
 
     Example: kdgat memory calibrate --dry-run
     """
-    from kdgat.ops.memory import memory_calibrate
+    from kdgat.ops.calibration import memory_calibrate
 
     report = memory_calibrate(Workspace.find(), dry_run=dry_run)
     if as_json:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdgat.cli.options import AsJson, RunReference
-from kdgat.cli.output import print_json, print_table, say
+from kdgat.cli.output import counted, print_json, print_table, say
 from kdgat.workspace import Workspace
+
+if TYPE_CHECKING:
+    from kdgat.runs.champions import Promotion
 
 _REFUSED = 1
 """Exit code of a promotion that the rule refuses: no mistake, and no success either."""
@@ -59,7 +62,7 @@ def list_(as_json: AsJson = False) -> None:
         return print_json(found)
     columns = ("model", "provenance", "versions", "newest", "champion", "challenger")
     rows = ([getattr(item, column) for column in columns] for item in found.items)
-    return print_table(f"{found.total} models", columns, rows)
+    return print_table(counted(found.total, "model"), columns, rows)
 
 
 @app.command()
@@ -156,11 +159,18 @@ def promote(
     if as_json:
         print_json(done)
     else:
-        verdict = "is" if found.promoted else "would be" if found.allowed else "is not made"
-        say(f"{found.version.reference} {verdict} {alias}: {found.reason}")
+        say(_verdict(found))
         say(*(f"note: {text}" for text in (done.not_in_mlflow,) if text))
     if not found.allowed:
         raise typer.Exit(_REFUSED)
+
+
+def _verdict(found: Promotion) -> str:
+    """One line on what became of a promotion."""
+    if found.allowed and found.alias in found.version.aliases and not found.promoted:
+        return f"nothing to do: {found.reason}"
+    done = "is" if found.promoted else "would be" if found.allowed else "is not made"
+    return f"{found.version.reference} {done} {found.alias}: {found.reason}"
 
 
 @app.command()

@@ -51,7 +51,9 @@ Overrides = Annotated[
 RunReference = Annotated[
     str,
     typer.Argument(
-        help="A run id, the beginning of one, or 'latest'.", autocompletion=complete_run
+        help="A run id, the beginning of one, 'latest', or a model such as "
+        "simulated-gat-large@champion.",
+        autocompletion=complete_run,
     ),
 ]
 DatasetName = Annotated[

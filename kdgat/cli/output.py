@@ -41,12 +41,9 @@ def print_json(result: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table, numbers to the right."""
+    """A table below its title, numbers to the right."""
     cells = [[cell(value) for value in row] for row in rows]
     table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
         header_style="dim",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -66,6 +63,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in cells:
         # Text, not markup: a name or a path may hold square brackets.
         table.add_row(*(Text(text) for text in row))
+    # A title of the table's own would be broken at the table's width, be it in mid-word.
+    out.print(Text(title, style="bold"))
     out.print(table)
 
 
@@ -96,6 +95,11 @@ def cell(value: object) -> str:
             return ", ".join(cell(item) for item in value)
         case _:
             return str(value)
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def percent(share: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdgat.cli.options import AsJson, RunReference, complete_run
-from kdgat.cli.output import cell, err, print_json, print_table, say
+from kdgat.cli.output import cell, counted, err, print_json, print_table, say
 from kdgat.errors import RunError
 from kdgat.workspace import Workspace
 
@@ -49,7 +49,7 @@ def list_(
         (run.run_id, run.name, run.stage, _state(run.state, run.run_id in away), run.seed)
         for run in found.items
     )
-    print_table(f"{found.total} runs", ("run", "name", "stage", "state", "seed"), rows)
+    print_table(counted(found.total, "run"), ("run", "name", "stage", "state", "seed"), rows)
     say(*(f"{run.run_id} {run.state.value}: {run.reason}" for run in found.items if run.reason))
     if found.truncated:
         say(f"{found.total - len(found.items)} more: raise --limit, or filter")
@@ -163,7 +163,9 @@ def repair(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     if not report.items:
         return say("every run is whole")
     rows = ((each.path, each.fault, each.action) for each in report.items)
-    title = f"{len(report.items)} to mend" if dry_run else f"{len(report.items)} looked at"
+    left = sum(each.action == "left" for each in report.items)
+    mended = f"{len(report.items) - left} {'to mend' if dry_run else 'mended'}"
+    title = f"{mended}, {left} left to you" if left else mended
     print_table(title, ("path", "fault", "would be" if dry_run else "action"), rows)
     return say(*(f"{each.path}: {each.next_step}" for each in report.items if each.next_step))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kdgat.cli.options import AsJson, complete_run
-from kdgat.cli.output import print_json, progress_bar, say
+from kdgat.cli.output import counted, print_json, progress_bar, say
 from kdgat.workspace import Workspace
 
 app = typer.Typer(help="Look at the runs in MLflow.", no_args_is_help=True)
@@ -39,7 +39,7 @@ def sync(
     if as_json:
         return print_json(done)
     say(
-        f"{done.store}: {len(done.created)} runs new, {len(done.updated)} updated, "
+        f"{done.store}: {counted(len(done.created), 'run')} new, {len(done.updated)} updated, "
         f"{len(done.deleted)} deleted, {done.unchanged} unchanged"
     )
     say(*(f"model {name} is up to date" for name in done.models))

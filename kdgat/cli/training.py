@@ -26,7 +26,7 @@ def train(
     Examples:
         kdgat train dataset=hcrl_sa model=gat size=large
         kdgat train dataset=hcrl_sa model=gat size=small distillation.teacher=latest
-        kdgat train -m dataset=hcrl_sa model.hidden=16,32 seed=range(3)
+        kdgat train -m dataset=hcrl_sa model.hidden=16,32 'seed=range(3)'
     """
     from kdgat.ops.training import train as run
     from kdgat.ops.training import train_sweep
@@ -64,15 +64,28 @@ def evaluate(
     return say(f"scores and figures: {summary.folder}/artifacts")
 
 
-def replay(run: RunReference, as_json: AsJson = False) -> None:
+def replay(
+    run: RunReference,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot", help="With the code that the run's job was frozen with.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Train a run again from the config in its own folder, as a new run, and compare.
 
-    Example: kdgat replay latest
+    Examples:
+        kdgat replay latest
+        kdgat replay 20261121-074455-123f9a2 --snapshot
     """
     from kdgat.ops.training import replay as again
+    from kdgat.ops.training import replay_frozen
 
-    with progress_bar() as listen:
-        result = again(Workspace.find(), run, progress=listen)
+    ws = Workspace.find()
+    if snapshot:
+        result = replay_frozen(ws, run)
+    else:
+        with progress_bar() as listen:
+            result = again(ws, run, progress=listen)
     if as_json:
         return print_json(result)
     names = ("best_epoch", "best_val_task_loss", "epochs", "parameters")

@@ -55,7 +55,7 @@ class ResourcesConfig(Config):
     nodes: int = Field(default=1, ge=1, le=1_000)
     """Nodes that share one training; more than one needs a scheduler (`kdgat submit --nodes`)."""
     devices: int = Field(default=1, ge=1, le=64)
-    """Processes on each node that share one training, each with a GPU of its own if there is one."""
+    """Processes on each node that share one training, each with a GPU of its own."""
     gradient_checkpointing: bool = False
     """Compute attention again in the backward pass: less memory, more time, the same numbers."""
     memory_margin_share: float = Field(default=0.02, ge=0.0, lt=1.0)

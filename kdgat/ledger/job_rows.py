@@ -7,9 +7,7 @@ from pathlib import Path
 
 from kdgat.ledger.jobs import Job, JobTask, readable_jobs
 
-JobRow = tuple[
-    str | None, str, str, str | None, datetime | None, datetime | None, datetime | None
-]
+JobRow = tuple[str | None, str, str, str | None, datetime | None, datetime | None, datetime | None]
 """The scheduler's id (`123`, or `123_4` in an array), run, the scheduler's state (or what kdgat
 knows of the job, where the scheduler never told one), partition, and when it was given, began and
 ended: in UTC, without a zone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from typing import Any, get_origin, get_type_hints
 
 from kdgat.errors import RunError
 from kdgat.ledger.states import State
+
+_RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}[0-9a-f]{4}")
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,11 @@ def new_run_id(now: datetime | None = None) -> str:
     """
     now = now or datetime.now(UTC)
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}{secrets.token_hex(2)}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a text has the form of a whole run id, so that it is no other way to name a run."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 def utc_now() -> str:

@@ -7,11 +7,7 @@ that it makes are replayed through the simulated allocator at the GPU's capacity
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
-from jaxtyping import Int64
 
 from kdgat.configs.resources import Gpu
 from kdgat.configs.training import TrainingConfig
@@ -25,6 +21,7 @@ from kdgat.data.packing import (
 )
 from kdgat.errors import ConfigError, DataError, MemoryPlanError
 from kdgat.memory.affine import Shape
+from kdgat.memory.planned import Device, MemoryPlan, Spread, Workload
 from kdgat.memory.replay import PlannedBatch, Replay, replay
 from kdgat.memory.spec import StepPrograms
 
@@ -41,111 +38,6 @@ _PRECISION = 0.002
 """Share of the capacity at which bisection stops."""
 _LIKELY = (0.90, 0.98)
 _FEW_STEPS = 50
-
-
-@dataclass(frozen=True, eq=False)
-class Workload:
-    """Sizes of the graphs of a run, and what lies on the device beside the steps."""
-
-    train_nodes: Int64[np.ndarray, "graphs"]
-    train_edges: Int64[np.ndarray, "graphs"]
-    validation_nodes: Int64[np.ndarray, "others"]
-    validation_edges: Int64[np.ndarray, "others"]
-    store_blocks: tuple[int, ...] = ()
-    """Bytes of the resident graphs, tensor by tensor; none where they stay on the host."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """What is planned for."""
-
-    gpu: Gpu
-    total_bytes: int
-    """The GPU's memory, or for a host what the job may use."""
-    context_bytes: int
-    margin: float = 0.0
-    """Share of the memory that is left alone."""
-    correction: float = 1.0
-    """Measured over predicted bytes of earlier runs on this GPU, where they were more."""
-    ranks: int = 1
-    expandable_segments: bool = False
-
-    @property
-    def capacity_bytes(self) -> int:
-        """Bytes that the allocator may reserve."""
-        return int((self.total_bytes * (1 - self.margin) - self.context_bytes) / self.correction)
-
-    @property
-    def workspace_blocks(self) -> tuple[int, ...]:
-        """Workspaces of the forward and of the backward thread."""
-        return (self.gpu.workspace_bytes,) * 2 if self.gpu.workspace_bytes else ()
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Smallest, middle and largest of some counts."""
-
-    least: int
-    median: int
-    most: int
-
-
-@dataclass(frozen=True, eq=False)
-class MemoryPlan:
-    """The batches of a run on one device, and what they will take."""
-
-    gpu: str
-    capacity_bytes: int
-    """What the allocator may reserve: the device's memory without context and margin."""
-    budget_bytes: int
-    """Most bytes in use at a step's peak, of which batches are made."""
-    limited_by: str
-    """What keeps batches from being larger: memory, or a field of the training config."""
-    steps_per_epoch: int
-    graphs_per_batch: Spread
-    largest: Shape
-    """The training batch with the highest peak."""
-    peak_allocated_bytes: int
-    peak_reserved_bytes: int
-    headroom_bytes: int
-    """Capacity that is never in use."""
-    fill: float
-    """Mean share of the budget that a training batch uses."""
-    resident_bytes: int
-    """Weights, optimiser state, resident graphs and workspaces."""
-    replayed_batches: int
-    retries: int
-    warnings: tuple[str, ...]
-    limits: BatchLimits
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, without the limits' planes."""
-        values = {name: value for name, value in vars(self).items() if name != "limits"}
-        parts = {"graphs_per_batch": asdict(self.graphs_per_batch), "largest": asdict(self.largest)}
-        return {**values, **parts}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any], programs: StepPrograms) -> MemoryPlan:
-        """The plan that `to_json` wrote, of these programs.
-
-        Raises:
-            KeyError, TypeError: it wrote something else.
-        """
-        parts = {
-            "graphs_per_batch": Spread(**values["graphs_per_batch"]),
-            "largest": Shape(**values["largest"]),
-            "warnings": tuple(values["warnings"]),
-            "limits": limits_of(programs, values["budget_bytes"]),
-        }
-        return cls(**{**values, **parts})
-
-
-def limits_of(programs: StepPrograms, budget_bytes: int) -> BatchLimits:
-    """What a budget means for training and for validation."""
-    return BatchLimits(
-        train=ByteLimit(programs.training_cost(), budget_bytes),
-        validation=ByteLimit(programs.validation_cost(), budget_bytes),
-    )
 
 
 def plan_memory(
@@ -219,13 +111,16 @@ class _Planner:
         on_gpu = self.device.gpu.compute_capability is not None
         if on_gpu and budget < self.most:
             budget = int(budget * (1 - _SLACK))
-        while budget >= self._smallest():
+        smallest = self._smallest()
+        while True:
+            budget = max(budget, smallest)
             limits = self.limits(budget)
             outcome = self._verify(limits)
             if _good(outcome):
                 return self.result(budget, limited_by, limits, outcome)
+            if budget == smallest:
+                raise self._too_small()
             budget = int(budget * (1 - _SLACK))
-        raise self._too_small()
 
     def _verify(self, limits: BatchLimits) -> Replay:
         """Replay the run from its start, and from later epochs as a resumed run would."""
@@ -382,7 +277,7 @@ class _Planner:
         if len(epoch) > len(self.epoch(0, UNLIMITED)):
             return "memory"
         most = int(np.diff(epoch.starts).max())
-        if most >= self.config.max_graphs:
+        if most >= max(1, self.config.max_graphs // self.device.ranks):
             return "training.max_graphs"
         whole = most == len(self.work.train_nodes)
         return "the number of graphs" if whole else "training.min_steps_per_epoch"

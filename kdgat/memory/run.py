@@ -14,7 +14,8 @@ from kdgat.configs.run import RunConfig, json_digest
 from kdgat.data.sizes import GraphSizes
 from kdgat.memory.calibration import Calibration
 from kdgat.memory.host import HOST_PROCESS_BYTES, host_memory_bytes
-from kdgat.memory.plan import Device, MemoryPlan, Workload, plan_memory
+from kdgat.memory.plan import plan_memory
+from kdgat.memory.planned import Device, MemoryPlan, Workload
 from kdgat.memory.programs import Probe, code_hash, keep
 from kdgat.memory.spec import StepSpec
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from kdgat.errors import RunError
-from kdgat.ledger.scan import find_run
 from kdgat.runs.compare import Comparison
 from kdgat.runs.compare import compare as compare_ids
 from kdgat.runs.effect import Effect
@@ -17,7 +16,7 @@ from kdgat.runs.leaderboard import LeaderboardTable
 from kdgat.runs.leaderboard import leaderboard as standings
 from kdgat.runs.pareto import Cost, ParetoFront
 from kdgat.runs.pareto import pareto as fronts_of
-from kdgat.runs.registry import resolve_model
+from kdgat.runs.registry import run_named
 from kdgat.runs.scores import Question, scenario_named
 from kdgat.workspace import Workspace
 
@@ -79,7 +78,7 @@ def compare_runs(ws: Workspace, *, runs: Sequence[str]) -> Comparison:
     Raises:
         RunError: there is no such run, or fewer than two.
     """
-    named = [find_run(ws.runs, resolve_model(ws, run)).path.name for run in runs]
+    named = [run_named(ws, run).path.name for run in runs]
     with open_history(ws) as history:
         return compare_ids(history, named)
 
@@ -175,7 +174,7 @@ def _notes(
     rows = [row for table in tables for row in table.rows]
     notes = [question.figure.caution] if question.figure.caution else []
     if any(row.seeds == 1 for row in rows):
-        notes.append("a figure of one seed has no interval; train more: seed=range(3)")
+        notes.append("a figure of one seed has no interval; train more: 'seed=range(3)'")
     if any(row.configs > 1 for row in rows):
         notes.append(
             "configs > 1: the best of so many was chosen on these test windows, and looks better "
@@ -193,5 +192,6 @@ def _left_out(history: History, question: Question) -> tuple[str, ...]:
         "AND provenance = 'simulated' AND NOT archived"
     )
     count = history.query(sql).rows[0][0]
-    told = f"{count} evaluations of simulated data are left out (--include-simulated)"
+    what = "evaluation of simulated data is" if count == 1 else "evaluations of simulated data are"
+    told = f"{count} {what} left out (--include-simulated)"
     return (told,) if count else ()

@@ -15,8 +15,8 @@ from kdgat.configs.fields import field_docs, leaves
 from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError
-from kdgat.ledger.scan import LATEST, find_run
-from kdgat.runs.registry import resolve_model
+from kdgat.ledger.record import is_run_id
+from kdgat.runs.registry import run_named
 from kdgat.stages.table import STAGES
 from kdgat.workspace import Workspace
 
@@ -26,7 +26,7 @@ class ConfigView:
     """A resolved config and its identity."""
 
     digest: str | None
-    """None where the teacher is `latest`: which run that is decides the identity."""
+    """None where the teacher is no whole run id: which run is meant decides the identity."""
     config: dict[str, Any]
     docs: dict[str, str]
     """One line on each field."""
@@ -82,7 +82,8 @@ def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
     config = compose_config(ws, overrides)
     values = config.model_dump(mode="json")
     docs = field_docs(config.model.kind)
-    known = config.distillation.teacher != LATEST
+    teacher = config.distillation.teacher
+    known = teacher is None or is_run_id(teacher)
     return ConfigView(config.digest() if known else None, values, docs)
 
 
@@ -102,9 +103,7 @@ def diff_configs(ws: Workspace, first: str, second: str) -> tuple[FieldDifferenc
     Raises:
         RunError: there is no such run, or its config can't be read.
     """
-    one, two = (
-        leaves(find_run(ws.runs, resolve_model(ws, name)).config()) for name in (first, second)
-    )
+    one, two = (leaves(run_named(ws, name).config()) for name in (first, second))
     return _differences(one, two)
 
 

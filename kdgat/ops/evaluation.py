@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,11 +12,11 @@ from kdgat.errors import RunError
 from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord, new_run_id, utc_now
-from kdgat.ledger.scan import find_run, readable, run_folders
+from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
 from kdgat.ops.training import check_unchanged
 from kdgat.progress import Progress, quiet
-from kdgat.runs.registry import resolve_model
+from kdgat.runs.registry import run_named
 from kdgat.runs.tracking import sync_after
 from kdgat.stages.table import EVALUATION_VERSION
 from kdgat.workspace import Workspace
@@ -60,12 +61,47 @@ def evaluate(
         DataError: the dataset is gone, has no test folder, or changed since the training.
         CheckpointError: the run's best checkpoint is damaged.
     """
-    subject = find_run(ws.runs, resolve_model(ws, run), lambda record: record.subject is None)
+    subject = run_named(ws, run, lambda record: record.subject is None)
     trained = subject.current()
     _need_trained(trained)
     check_unchanged(ws, subject, trained)
     if not again and (done := _earlier(ws, trained)) is not None:
         return _summary(ws, done, "already done")
+
+    def begun() -> RunFolder:
+        return RunFolder.create(ws.runs, _record(trained), subject.config())
+
+    environment = capture_environment(ws.root)
+    folder = judge(ws, subject, begun, environment, uncommitted_diff(ws.root), progress)
+    return replace(
+        _summary(ws, folder, "evaluated"), not_in_mlflow=sync_after(ws, folder.path.name)
+    )
+
+
+def judge(
+    ws: Workspace,
+    subject: RunFolder,
+    begun: Callable[[], RunFolder],
+    environment: dict[str, Any],
+    diff: str | None = None,
+    progress: Progress = quiet,
+) -> RunFolder:
+    """Judge a trained run into the folder of its evaluation.
+
+    Args:
+        ws: the workspace.
+        subject: the run to judge.
+        begun: gives the evaluation's folder, when nothing stands in the way of judging.
+        environment: what it runs on.
+        diff: what the code differs by from its commit.
+        progress: told of every scenario.
+
+    Raises:
+        As `evaluate`.
+    """
+    trained = subject.current()
+    _need_trained(trained)
+    check_unchanged(ws, subject, trained)
     # torch takes seconds to import, and only a new judgement needs it.
     from kdgat.stages.evaluate import evaluate as evaluate_stage
     from kdgat.stages.prepare import prepare
@@ -73,8 +109,8 @@ def evaluate(
 
     model = load_best(subject.checkpoints / BEST)
     prepared = prepare(ws.dataset(trained.dataset), model.config.data, progress)
-    folder = RunFolder.create(ws.runs, _record(trained), subject.config())
-    with folder.working(capture_environment(ws.root), uncommitted_diff(ws.root)):
+    folder = begun()
+    with folder.working(environment, diff):
         report = evaluate_stage(
             folder,
             model,
@@ -90,9 +126,7 @@ def evaluate(
             for name in ("f1", "auroc", "precision", "recall", "false_alarms_per_hour")
         }
         folder.update(metrics=headline)
-    return replace(
-        _summary(ws, folder, "evaluated"), not_in_mlflow=sync_after(ws, folder.path.name)
-    )
+    return folder
 
 
 def _need_trained(record: RunRecord) -> None:

@@ -1,36 +1,22 @@
-"""Operations on memory: plan a run's batches, explain what takes the memory, calibrate."""
+"""Operations on memory: plan a run's batches, explain what takes the memory."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from kdgat.configs.data import DataConfig
-from kdgat.configs.model import ModelConfig, model_preset
 from kdgat.configs.resources import GPUS, Gpu, gpu
 from kdgat.configs.run import RunConfig, json_digest
-from kdgat.data.captures import load_manifest
-from kdgat.data.features import EDGE_FEATURE_NAMES, feature_names
-from kdgat.data.sizes import GraphSizes, read_sizes
-from kdgat.errors import ConfigError, DataError, RunError
-from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.scan import LATEST, find_run, readable, run_folders
-from kdgat.ledger.states import State
+from kdgat.errors import ConfigError
 from kdgat.memory.affine import Shape
-from kdgat.memory.calibration import Calibration, load_calibrations, save_calibrations
-from kdgat.memory.plan import Spread
-from kdgat.memory.programs import Prober, code_hash, keep
+from kdgat.memory.planned import Spread
+from kdgat.memory.programs import code_hash, keep
 from kdgat.memory.replay import live_blocks
-from kdgat.memory.run import RunPlan, plan_run
+from kdgat.memory.run import RunPlan
 from kdgat.memory.spec import StepPrograms, StepSpec
-from kdgat.ops.config import compose_config
-from kdgat.runs.registry import resolve_model
-from kdgat.stages.table import graphs_key, stage_of
+from kdgat.ops.memory_job import MemoryJob, memory_job
 from kdgat.workspace import Workspace
 
 _TRACED = {
@@ -38,9 +24,6 @@ _TRACED = {
     "of CUDA's caching allocator",
     "cpu": "fake CPU tensors",
 }
-_ASSUMED_WINDOWS = 60_000
-_ASSUMED_NODES, _ASSUMED_EDGES, _ASSUMED_SPREAD = 0.32, 0.57, 0.2
-"""Nodes and edges a message of the window, and their relative spread, as in hcrl_sa's captures."""
 _LARGEST = 10
 
 
@@ -109,16 +92,6 @@ class ExplainedMemory:
     assumed: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class CalibrationReport:
-    """Measured against predicted, by GPU type."""
-
-    items: tuple[Calibration, ...]
-    runs: int
-    """Runs on a GPU that recorded a measurement."""
-    file: str
-
-
 def memory_plan(
     ws: Workspace,
     *,
@@ -148,30 +121,15 @@ def memory_plan(
     cards = tuple(GPUS.values()) if gpu_name is None else (gpu(gpu_name),)
     total = _total(memory_gib)
     plans = []
-    with Prober(ws.memory / "programs") as prober:
-        # Composing the config takes a second; torch is imported meanwhile, unless these very
-        # words were planned before and the answer is probably in the cache.
-        asked = ws.memory / "asked" / json_digest([*overrides, gpu_name, code_hash()])
-        if not asked.exists():
-            prober.start()
-        started = time.monotonic()
-        config, job = _job(ws, overrides)
-        calibrations = load_calibrations(ws.memory / "calibration.json")
+    # If these very words were planned before, the answer is probably in the cache.
+    asked = ws.memory / "asked" / json_digest([*overrides, gpu_name, code_hash()])
+    started = time.monotonic()
+    with memory_job(ws, overrides, early=not asked.exists()) as job:
         for card in cards:
-            planned = plan_run(
-                config,
-                job.sizes,
-                job.features,
-                card,
-                prober.programs,
-                ws.memory / "plans",
-                teacher=job.teacher,
-                total_bytes=total,
-                calibration=calibrations.get(card.name),
-                ranks=ranks,
-                expandable_segments=expandable_segments,
+            planned = job.plan(
+                card, total_bytes=total, ranks=ranks, expandable_segments=expandable_segments
             )
-            plans.append(_shown(config, card, planned, job, time.monotonic() - started))
+            plans.append(_shown(job, card, planned, time.monotonic() - started))
             started = time.monotonic()
     keep(asked, {})
     return tuple(plans)
@@ -186,28 +144,17 @@ def memory_explain(
         As `memory_plan`.
     """
     card = gpu(gpu_name)
-    with Prober(ws.memory / "programs") as prober:
-        config, job = _job(ws, overrides)
-        calibration = load_calibrations(ws.memory / "calibration.json").get(card.name)
-        planned = plan_run(
-            config,
-            job.sizes,
-            job.features,
-            card,
-            prober.programs,
-            ws.memory / "plans",
-            teacher=job.teacher,
-            calibration=calibration,
-        )
-        programs = prober.programs(planned.spec).programs
+    with memory_job(ws, overrides, early=False) as job:
+        planned = job.plan(card)
+        programs = job.programs(planned.spec)
         shape = planned.plan.largest
         peak = _peak(programs, shape)
         remedies = []
         for override, spec in _changes(planned.spec, card):
-            lower = _peak(prober.programs(spec).programs, shape)
+            lower = _peak(job.programs(spec), shape)
             remedies.append(Remedy(override, lower, 1 - lower / peak))
     return ExplainedMemory(
-        name=_name(config),
+        name=job.name,
         gpu=card.name,
         nodes=shape.nodes,
         edges=shape.edges,
@@ -220,120 +167,10 @@ def memory_explain(
     )
 
 
-def memory_calibrate(ws: Workspace, *, dry_run: bool = False) -> CalibrationReport:
-    """Compare what runs on GPUs measured with what was predicted, and let plans use it.
-
-    Args:
-        ws: the workspace.
-        dry_run: report, and leave the calibration as it is.
-    """
-    by_gpu: dict[str, list[dict[str, float]]] = defaultdict(list)
-    versions: dict[str, str] = {}
-    for folder, record in readable(run_folders(ws.runs)):
-        kept = _measured(folder) if record.state is State.COMPLETED else None
-        if kept is not None:
-            card, figures = kept
-            by_gpu[card].append(figures)
-            # Runs come newest first.
-            versions.setdefault(card, record.environment["packages"]["torch"])
-    records = {card: _calibration(card, rows, versions[card]) for card, rows in by_gpu.items()}
-    path = ws.memory / "calibration.json"
-    if records and not dry_run:
-        save_calibrations(path, {**load_calibrations(path), **records})
-    runs = sum(map(len, by_gpu.values()))
-    return CalibrationReport(tuple(records.values()), runs, ws.show(path))
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """What a plan needs of a run beside its config."""
-
-    sizes: tuple[GraphSizes, GraphSizes]
-    features: tuple[int, int]
-    teacher: ModelConfig | None
-    assumed: tuple[str, ...]
-
-
-def _job(ws: Workspace, overrides: Sequence[str]) -> tuple[RunConfig, _Job]:
-    config = compose_config(ws, overrides)
-    sizes, assumed = _run_sizes(ws, config)
-    teacher, note = _teacher_model(ws, config)
-    features = (len(feature_names(config.data.features)), len(EDGE_FEATURE_NAMES))
-    return config, _Job(sizes, features, teacher, (*assumed, *note))
-
-
-def _run_sizes(
-    ws: Workspace, config: RunConfig
-) -> tuple[tuple[GraphSizes, GraphSizes], tuple[str, ...]]:
-    """Sizes of the run's graphs, and what of them is assumed."""
-    benign_only = stage_of(config.model).benign_only
-    folder = ws.dataset(config.dataset.name)
-    try:
-        manifest = load_manifest(folder)
-    except DataError:
-        # Not ingested yet: a plan can still be made, and says what it rests on.
-        train = _ASSUMED_WINDOWS
-        what = f"'{config.dataset.name}' is not ingested: {train:,} training windows"
-    else:
-        graphs = folder / "graphs" / graphs_key(manifest, config.data)
-        if (graphs / "prepare.json").exists():
-            train, validation = (
-                read_sizes(graphs / side, benign_only=benign_only)
-                for side in ("train", "validation")
-            )
-            return (train, validation), ()
-        rows = sum(record.rows for record in manifest.of_role("train"))
-        share = 1 - config.data.validation_fraction
-        train = max(1, int(rows / config.data.training_stride_messages * share))
-        what = f"'{config.dataset.name}' is not prepared: {train:,} training windows"
-    fraction = config.data.validation_fraction
-    validation = max(1, int(train * fraction / (1 - fraction)))
-    sizes = (_assumed(train, config.data), _assumed(validation, config.data))
-    told = f"{what}, of {sizes[0].nodes.mean():.0f} nodes and {sizes[0].edges.mean():.0f} edges"
-    return sizes, (told,)
-
-
-def _assumed(windows: int, config: DataConfig) -> GraphSizes:
-    """Sizes such as windows of real traffic have."""
-    random = np.random.default_rng(windows)
-
-    def drawn(share: float) -> np.ndarray:
-        typical = share * config.window_messages
-        values = random.normal(typical, _ASSUMED_SPREAD * typical, windows)
-        return values.round().clip(1, config.window_messages - 1).astype(np.int64)
-
-    return GraphSizes(drawn(_ASSUMED_NODES), drawn(_ASSUMED_EDGES))
-
-
-def _teacher_model(ws: Workspace, config: RunConfig) -> tuple[ModelConfig | None, tuple[str, ...]]:
-    """The teacher's model, and what of it is assumed."""
-    wanted = config.distillation.teacher
-    if wanted is None:
-        return None, ()
-    kind = config.model.kind
-    try:
-        folder = find_run(
-            ws.runs,
-            resolve_model(ws, wanted),
-            lambda record: (
-                (record.dataset, record.model, record.size, record.subject)
-                == (config.dataset.name, kind, "large", None)
-            ),
-        )
-    except RunError:
-        if wanted != LATEST:
-            raise
-        return model_preset(kind, "large"), (f"the teacher is a large {kind} as preset",)
-    values = folder.config()
-    return RunConfig.model_validate(values).model, ()
-
-
-def _shown(
-    config: RunConfig, card: Gpu, planned: RunPlan, job: _Job, seconds: float
-) -> PlannedMemory:
+def _shown(job: MemoryJob, card: Gpu, planned: RunPlan, seconds: float) -> PlannedMemory:
     plan, device = planned.plan, planned.device
     return PlannedMemory(
-        name=_name(config),
+        name=job.name,
         gpu=card.name,
         total_bytes=device.total_bytes,
         context_bytes=device.context_bytes,
@@ -402,34 +239,6 @@ def _peak(programs: StepPrograms, shape: Shape) -> int:
     return int(programs.training_cost().peak_bytes(shape.nodes, shape.edges, shape.graphs))
 
 
-def _measured(folder: RunFolder) -> tuple[str, dict[str, float]] | None:
-    """The GPU a run was trained on and its figures in bytes, if it measured them."""
-    try:
-        kept = json.loads((folder.artifacts / "memory.json").read_bytes())
-        figures = {name: float(value) for name, value in kept["measured"].items() if value}
-        known = "measured_allocated_bytes" in figures
-        return (str(kept["plan"]["gpu"]), figures) if known else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Trained before plans were kept, or broken off: nothing to compare.
-        return None
-
-
-def _calibration(card: str, rows: list[dict[str, float]], torch: str) -> Calibration:
-    def largest(measured: str, predicted: str) -> float | None:
-        ratios = [row[measured] / row[predicted] for row in rows if row.get(predicted)]
-        return max(ratios, default=None)
-
-    contexts = [row["measured_context_bytes"] for row in rows if "measured_context_bytes" in row]
-    return Calibration(
-        gpu=card,
-        runs=len(rows),
-        context_bytes=int(max(contexts)) if contexts else None,
-        allocated_ratio=largest("measured_allocated_bytes", "predicted_allocated_bytes") or 1.0,
-        reserved_ratio=largest("measured_reserved_bytes", "predicted_reserved_bytes"),
-        torch=torch,
-    )
-
-
 def _total(memory_gib: float | None) -> int | None:
     if memory_gib is None:
         return None
@@ -439,7 +248,3 @@ def _total(memory_gib: float | None) -> int | None:
             hint="give the device's memory in GiB, for example --memory-gib 15.7",
         )
     return int(memory_gib * 2**30)
-
-
-def _name(config: RunConfig) -> str:
-    return f"{config.dataset.name}-{config.model.kind}-{config.size}"

@@ -175,7 +175,8 @@ def register(ws: Workspace, run: str = "latest", *, challenger: bool = True) -> 
     if challenger and new:
         rule = promotion_rule()
         version = promote_version(ws, version.reference, rule, alias="challenger").version
-    return Registration(version, new, sync_after(ws, version.run_id))
+    what = f"'{version.reference}'"
+    return Registration(version, new, sync_after(ws, version.run_id, what))
 
 
 def promote(
@@ -213,7 +214,8 @@ def promote(
         reason=reason,
         dry_run=dry_run,
     )
-    told = sync_after(ws, done.version.run_id) if done.promoted else None
+    what = f"'{done.version.reference}' as {alias}"
+    told = sync_after(ws, done.version.run_id, what) if done.promoted else None
     return Promoted(done, told)
 
 

@@ -62,11 +62,16 @@ def quickstart(ws: Workspace, *, progress: Progress = quiet) -> QuickstartResult
         trained=tuple(trained),
         evaluated=tuple(evaluated),
         seconds=time.monotonic() - start,
-        next_steps=(
-            f"uv run kdgat runs show {student}",
-            f"uv run kdgat evaluate {student}",
-            f"uv run kdgat train -m dataset={SIMULATED} model=gat size=small seed=range(3)",
-            "uv run kdgat data ingest hcrl_sa --raw DIR",
-            "uv run kdgat experiments",
-        ),
+        next_steps=next_steps(student),
+    )
+
+
+def next_steps(student: str) -> tuple[str, ...]:
+    """Commands to go on with, each to be pasted into a shell."""
+    return (
+        f"uv run kdgat runs show {student}",
+        f"uv run kdgat evaluate {student}",
+        f"uv run kdgat train -m dataset={SIMULATED} model=gat size=small 'seed=range(3)'",
+        "uv run kdgat data ingest hcrl_sa --raw DIR",
+        "uv run kdgat experiments",
     )

@@ -13,9 +13,8 @@ from typing import Any
 from kdgat.errors import RunError
 from kdgat.ledger.files import write_text
 from kdgat.ledger.record import record_from
-from kdgat.ledger.scan import find_run
 from kdgat.runs.history import History, open_history
-from kdgat.runs.registry import resolve_model
+from kdgat.runs.registry import run_named
 from kdgat.runs.report import Provenance, ReportPage, gather, render
 from kdgat.runs.scores import Question
 from kdgat.workspace import Workspace
@@ -81,7 +80,7 @@ def write_report(
 
 def _trained(ws: Workspace, reference: str) -> str:
     """The id of the training run that is meant."""
-    record = find_run(ws.runs, resolve_model(ws, reference)).record()
+    record = run_named(ws, reference).record()
     return record.subject or record.run_id
 
 

@@ -13,9 +13,9 @@ from kdgat.ledger.journal import Journal, Standing
 from kdgat.ledger.record import RunRecord
 from kdgat.ledger.removal import check_removable, take_away, tree_bytes
 from kdgat.ledger.repair import Action, find_faults, mend
-from kdgat.ledger.scan import find_run, readable, run_folders
+from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
-from kdgat.runs.registry import resolve_model
+from kdgat.runs.registry import run_named
 from kdgat.workspace import Workspace
 
 
@@ -137,7 +137,7 @@ def show_run(ws: Workspace, run: str) -> RunView:
     Raises:
         RunError: there is no such run, or its record can't be read.
     """
-    folder = find_run(ws.runs, resolve_model(ws, run))
+    folder = run_named(ws, run)
     record = folder.current()
     standing = Journal(ws.journal).standing()
     return RunView(
@@ -246,7 +246,7 @@ def _read(folders: Iterable[RunFolder]) -> tuple[list[RunRecord], tuple[str, ...
 
 def _find(ws: Workspace, runs: Sequence[str]) -> dict[str, RunFolder]:
     """The folders of the runs, each once, by id."""
-    found = (find_run(ws.runs, resolve_model(ws, run)) for run in runs)
+    found = (run_named(ws, run) for run in runs)
     return {folder.record().run_id: folder for folder in found}
 
 
@@ -291,7 +291,8 @@ def _refuse_needed(record: RunRecord, standing: Standing, others: Sequence[RunRe
             hint="cancel it first, or add --force",
         )
     uses: dict[str, Callable[[RunRecord], str | None]] = {
-        "the teacher of": lambda other: other.teacher,
+        # A student's evaluation names the teacher too, and was not taught.
+        "the teacher of": lambda other: None if other.subject else other.teacher,
         "judged by": lambda other: other.subject,
     }
     needs = [

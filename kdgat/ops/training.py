@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from kdgat.configs.compose import sweep
-from kdgat.configs.fields import validated
-from kdgat.configs.run import RunConfig, identity_of, json_digest
+from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
-from kdgat.errors import DataError, RunError
+from kdgat.errors import RunError
 from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
-from kdgat.ledger.scan import LATEST, find_run, readable, run_folders
-from kdgat.ledger.states import RESUMABLE, State
+from kdgat.ledger.jobs import JobFolder
+from kdgat.ledger.states import State
 from kdgat.ops.config import compose_config
+from kdgat.ops.experiment import (
+    check_unchanged,
+    earlier_run,
+    new_record,
+    own_config,
+    refuse_unfinished,
+    resolve_teacher,
+)
 from kdgat.progress import Progress, quiet
-from kdgat.runs.registry import resolve_model
+from kdgat.runs.registry import run_named
 from kdgat.runs.tracking import sync_after
-from kdgat.stages.table import Stage, graphs_key, stage_of
+from kdgat.slurm.local import run_frozen
+from kdgat.slurm.snapshot import CODE
+from kdgat.stages.table import graphs_key, stage_of
 from kdgat.workspace import Workspace
 
 
@@ -99,7 +108,7 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
             was trained with.
         DataError: the dataset is gone, or changed since the training.
     """
-    folder = find_run(ws.runs, resolve_model(ws, run), lambda record: record.subject is None)
+    folder = run_named(ws, run, lambda record: record.subject is None)
     record = folder.record()
     if record.subject is not None:
         raise RunError(
@@ -112,14 +121,37 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
             "compare with",
             hint="train it to its end first; the same overrides resume it",
         )
-    values = folder.config()
-    config = validated(values, f"'{folder.path / 'config.json'}'")
-    _check_own_config(folder, values, record)
+    config = own_config(folder, record)
     check_unchanged(ws, folder, record)
     again = train_config(ws, config, fresh=True, progress=progress)
     deciding = ("best_epoch", "best_val_task_loss")
     same = all(again.metrics.get(name) == record.metrics.get(name) for name in deciding)
     return ReplaySummary(record.run_id, again, same, record.metrics)
+
+
+def replay_frozen(ws: Workspace, run: str) -> ReplaySummary:
+    """As `replay`, with the code that the run's job was frozen with.
+
+    Raises:
+        RunError: there is no such run, no job trained it, or its frozen code is gone.
+        SlurmError: the replay failed.
+    """
+    folder = run_named(ws, run, lambda record: record.subject is None and record.job is not None)
+    job_id = folder.record().job
+    if job_id is None:
+        raise RunError(
+            f"run '{folder.path.name}' was trained without a job, so its code was not frozen",
+            hint="leave out --snapshot: today's code trains it again",
+        )
+    snapshot = JobFolder(ws.jobs / job_id).record().snapshot
+    code = ws.snapshots / str(snapshot) / CODE
+    if not code.is_dir():
+        raise RunError(
+            f"the frozen code of job '{job_id}' is gone: there is no '{ws.show(code)}'",
+            hint="leave out --snapshot: today's code trains it again",
+        )
+    values = json.loads(run_frozen(code, ws.home.resolve(), ("replay", folder.path.name, "--json")))
+    return ReplaySummary(**{**values, "again": TrainingSummary(**values["again"])})
 
 
 def train_config(
@@ -135,151 +167,21 @@ def train_config(
     from kdgat.stages.train import train as train_stage
 
     prepared = prepare(ws.dataset(config.dataset.name), config.data, progress)
-    folder = None if fresh else _earlier(ws, config, stage, graphs)
+    folder = None if fresh else earlier_run(ws, config, stage, graphs)
     outcome: Literal["trained", "resumed"] = "trained"
     if folder is not None:
         record = folder.current()
         if record.state is State.COMPLETED:
             return _summary(ws, folder, "already done")
-        _refuse_running(record)
+        refuse_unfinished(record)
         outcome = "resumed"
     else:
-        record = _new_record(config, stage, manifest.content_hash, graphs)
+        record = new_record(config, stage, manifest.content_hash, graphs)
         folder = RunFolder.create(ws.runs, record, config.model_dump(mode="json"))
     with folder.working(capture_environment(ws.root), uncommitted_diff(ws.root)):
         metrics = train_stage(folder, config, stage, prepared, ws.memory, teacher, progress)
         folder.update(metrics=metrics)
     return replace(_summary(ws, folder, outcome), not_in_mlflow=sync_after(ws, folder.path.name))
-
-
-def check_unchanged(ws: Workspace, folder: RunFolder, trained: RunRecord) -> None:
-    """Refuse to judge or repeat a run on other captures than those it was trained on.
-
-    Raises:
-        DataError: the dataset is gone, or its captures or the making of graphs changed since.
-    """
-    manifest = load_manifest(ws.dataset(trained.dataset))
-    if manifest.content_hash != trained.dataset_hash:
-        raise DataError(
-            f"dataset '{trained.dataset}' changed since run '{trained.run_id}' was trained",
-            hint="ingest the captures it was trained on, or train again on these",
-        )
-    config = validated(folder.config(), f"'{folder.path / 'config.json'}'")
-    if graphs_key(manifest, config.data) != trained.graphs:
-        raise DataError(
-            f"run '{trained.run_id}' was trained on graphs that this version makes differently",
-            hint="train again: the same overrides make a new run",
-        )
-
-
-def resolve_teacher(
-    ws: Workspace, config: RunConfig, graphs: str
-) -> tuple[RunConfig, RunFolder | None]:
-    """The config with its teacher as a run id, and the teacher's folder.
-
-    Raises:
-        RunError: the teacher does not exist, has not completed, is of another dataset or kind, or
-            was trained on other graphs than the student's (`graphs`).
-    """
-    wanted = config.distillation.teacher
-    if wanted is None:
-        return config, None
-    dataset, kind = config.dataset.name, config.model.kind
-
-    def fits(record: RunRecord) -> bool:
-        same = record.dataset == dataset and record.model == kind
-        whole = record.size == "large" and record.subject is None
-        return same and whole and record.graphs == graphs
-
-    try:
-        folder = find_run(ws.runs, resolve_model(ws, wanted), fits)
-    except RunError as error:
-        if wanted != LATEST:
-            raise
-        raise RunError(
-            f"no completed large {kind} on '{dataset}' as it is now, with the student's data.*, to "
-            "be the teacher",
-            hint=f"train it first: kdgat train dataset={dataset} model={kind} size=large",
-        ) from error
-    record = folder.current()
-    if (record.dataset, record.model) != (dataset, kind) or record.subject is not None:
-        raise RunError(
-            f"teacher '{record.run_id}' is {record.name} ({record.stage}), the student "
-            f"{dataset}-{kind}-{config.size}",
-            hint="choose a teacher of the same dataset and model (`kdgat runs list`)",
-        )
-    if record.graphs != graphs:
-        raise RunError(
-            f"teacher '{record.run_id}' was trained on other captures, windows or features than "
-            "the student would be",
-            hint="give the student the teacher's data.* (`kdgat config diff`), or train a teacher "
-            "with the student's",
-        )
-    if record.state is not State.COMPLETED:
-        raise RunError(
-            f"teacher '{record.run_id}' is {record.state.value}, not completed",
-            hint="train it to its end first; the same overrides resume it",
-        )
-    distillation = config.distillation.model_copy(update={"teacher": record.run_id})
-    return config.model_copy(update={"distillation": distillation}), folder
-
-
-def _check_own_config(folder: RunFolder, values: dict[str, Any], record: RunRecord) -> None:
-    """Refuse a config.json that was changed: what it lacks would silently be a default."""
-    try:
-        same = json_digest(identity_of(values)) == record.digest
-    except (KeyError, TypeError, AttributeError):
-        same = False
-    if not same:
-        raise RunError(
-            f"'{folder.path / 'config.json'}' is not the config that run '{record.run_id}' was "
-            f"trained with (its digest is not {record.digest})",
-            hint="restore the file, or train with overrides of your own (`kdgat train`)",
-        )
-
-
-def _earlier(ws: Workspace, config: RunConfig, stage: Stage, graphs: str) -> RunFolder | None:
-    """The newest run of this very experiment that is done, running or can go on."""
-    from kdgat.training.checkpoint import BEST, damage
-
-    identity = (config.digest(), graphs, stage.name, stage.version)
-    fitting = [
-        (folder, record)
-        for folder, record in readable(run_folders(ws.runs / config.dataset.name, depth=2))
-        if (record.digest, record.graphs, record.stage, record.stage_version) == identity
-    ]
-    for folder, record in fitting:
-        if record.state is State.COMPLETED and damage(folder.checkpoints / BEST) is None:
-            return folder
-    live = {State.RUNNING} | RESUMABLE
-    return next((folder for folder, record in fitting if record.state in live), None)
-
-
-def _refuse_running(record: RunRecord) -> None:
-    if record.state is State.RUNNING:
-        raise RunError(
-            f"run '{record.run_id}' of this very experiment is running on {record.host} "
-            f"(process {record.pid})",
-            hint="wait for it, stop it, or train anew beside it with --fresh",
-        )
-
-
-def _new_record(config: RunConfig, stage: Stage, dataset_hash: str, graphs: str) -> RunRecord:
-    return RunRecord(
-        run_id=new_run_id(),
-        stage=stage.name,
-        stage_version=stage.version,
-        dataset=config.dataset.name,
-        provenance=config.dataset.provenance,
-        model=config.model.kind,
-        size=config.size,
-        digest=config.digest(),
-        dataset_hash=dataset_hash,
-        graphs=graphs,
-        seed=config.seed,
-        created_at=utc_now(),
-        teacher=config.distillation.teacher,
-    )
 
 
 def _summary(

@@ -58,7 +58,7 @@ def compact(ws: Workspace, *, dry_run: bool = False, batch_runs: int = BATCH_RUN
     """
     if dry_run:
         return _foreseen(ws)
-    held = take_lease(ws.history / "lease.json", "the history")
+    held = take_lease(ws.history / "lease", "the history")
     if held is None:
         return Compaction("busy")
     try:

@@ -121,7 +121,7 @@ def effect(
         only = f"has the one value {written(next(iter(groups)))}" if groups else "is in no config"
         raise RunError(
             f"'{axis}' {only} among the {len(seen)} judged runs, so it has no effect to show",
-            hint=f"sweep it: kdgat train -m {axis}=A,B seed=range(3), then kdgat evaluate each",
+            hint=f"sweep it: kdgat train -m {axis}=A,B 'seed=range(3)', then kdgat evaluate each",
         )
     reference = _baseline(groups, baseline)
     confounders, balanced = confounding(axis, groups)

@@ -9,13 +9,12 @@ and the one that can say in words what is wrong.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdgat.errors import HistoryError, did_you_mean
+from kdgat.runs.database import any_database
 from kdgat.runs.functions import TABLE_FUNCTIONS, may_be_called
 from kdgat.runs.views import VIEWS
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_STATEMENT_CHARACTERS = 20_000
 """A longer statement is no question."""
+_MEMORY_MB = 256
 _QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _SOURCES = frozenset({
     "BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EMPTY", "EXPRESSION_LIST", "PIVOT",
@@ -58,6 +58,11 @@ def guarded(sql: str) -> str:
     Raises:
         HistoryError: it is no single statement that reads the views and nothing else.
     """
+    return _parsed(sql)[0]
+
+
+def _parsed(sql: str) -> tuple[str, list[_Node]]:
+    """The statement to run, and what it consists of."""
     if len(sql) > MAX_STATEMENT_CHARACTERS:
         raise _refused(
             f"the statement has {len(sql):,} characters and may have {MAX_STATEMENT_CHARACTERS:,}"
@@ -66,15 +71,17 @@ def guarded(sql: str) -> str:
         raise _refused("the statement is no valid Unicode")
     plain = " ".join(sql.split()).rstrip("; ").lower()
     if plain in _LISTING:
-        return _LIST_OF_VIEWS
+        return _LIST_OF_VIEWS, []
     if not plain or "\x00" in sql:
         raise _refused("there is no statement")
     explained = _EXPLAIN.match(sql)
     asked = sql[explained.end() :] if explained else sql
-    _check_kind(asked)
-    for node in _nodes(_tree(asked)):
+    with any_database(_MEMORY_MB).connection() as parser:
+        _check_kind(parser, asked)
+        nodes = list(_nodes(_tree(parser, asked)))
+    for node in nodes:
         _check(node)
-    return sql
+    return sql, nodes
 
 
 def column_names(sql: str) -> tuple[tuple[str, ...], ...]:
@@ -83,17 +90,17 @@ def column_names(sql: str) -> tuple[tuple[str, ...], ...]:
     Raises:
         HistoryError: it is no single statement that reads the views and nothing else.
     """
-    found = [node.values for node in _nodes(_tree(guarded(sql))) if "column_names" in node.values]
+    found = [node.values for node in _parsed(sql)[1] if "column_names" in node.values]
     in_order = sorted(found, key=lambda values: values.get("query_location", 0))
     return tuple(dict.fromkeys(tuple(values["column_names"]) for values in in_order))
 
 
-def _check_kind(sql: str) -> None:
+def _check_kind(parser: duckdb.DuckDBPyConnection, sql: str) -> None:
     """One statement, of a kind that only reads."""
     import duckdb
 
     try:
-        statements = _parser(os.getpid()).cursor().extract_statements(sql)
+        statements = parser.extract_statements(sql)
     except duckdb.Error as error:
         raise _refused(f"that is no SQL: {_first_line(error)}") from error
     if len(statements) != 1:
@@ -104,13 +111,11 @@ def _check_kind(sql: str) -> None:
         raise _refused(f"{what} is refused: the history can be read, and nothing else")
 
 
-def _tree(sql: str) -> Any:
+def _tree(parser: duckdb.DuckDBPyConnection, sql: str) -> Any:
     import duckdb
 
     try:
-        row = (
-            _parser(os.getpid()).cursor().execute("select json_serialize_sql(?)", [sql]).fetchone()
-        )
+        row = parser.execute("select json_serialize_sql(?)", [sql]).fetchone()
         tree = json.loads(row[0]) if row else {"error": True}
     except (duckdb.Error, RecursionError, ValueError) as error:
         raise _refused(f"that is no SQL: {_first_line(error)}") from error
@@ -202,14 +207,6 @@ def _check_function(values: dict[str, Any], *, of_table: bool) -> None:
 
 def _words(kind: object) -> str:
     return str(kind).removesuffix("_NODE").lower().replace("_", " ")
-
-
-@cache
-def _parser(_process: int) -> duckdb.DuckDBPyConnection:
-    """A database that only parses; a process that forked needs one of its own."""
-    from kdgat.runs.database import closed_database
-
-    return closed_database([], memory_mb=256)
 
 
 def _first_line(error: Exception) -> str:

@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kdgat.errors import DataError, HistoryError
-from kdgat.runs.database import connection, quoted
+from kdgat.ledger.job_rows import job_rows
+from kdgat.runs.database import Session, database_of
+from kdgat.runs.held import HeldTables, quoted
 from kdgat.runs.journal_views import archived_runs, model_rows, removed_runs
 from kdgat.runs.manifest import part_path
+from kdgat.runs.plain import plain_rows
 from kdgat.runs.rows import Row
 from kdgat.runs.snapshot import Snapshot, take_snapshot
-from kdgat.runs.tables import ids_table, table_of
+from kdgat.runs.tables import by_column, listed_sql
 from kdgat.runs.views import FROM_FOLDERS, VIEWS
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
     from kdgat.workspace import Workspace
 
@@ -61,16 +63,18 @@ class History:
         self,
         ws: Workspace,
         snapshot: Snapshot,
-        database: duckdb.DuckDBPyConnection,
+        session: Session,
+        held: HeldTables,
         warnings: tuple[str, ...] = (),
     ) -> None:
         self.warnings = warnings
         """What could not be done, such as compacting on a read-only disk."""
         self._ws = ws
         self._snapshot = snapshot
-        self._database = database
-        self._made: set[str] = set()
-        self._registered: set[str] = set()
+        self._session = session
+        self._database = session.duckdb
+        self._held = held
+        self._made = set(session.made)
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -94,16 +98,27 @@ class History:
 
         self.prepare(sql)
         try:
+            # So that no statement, whatever it is, changes what the next question reads.
+            self._database.execute("begin transaction read only")
             cursor = self._database.execute(sql, list(parameters))
             rows = cursor.fetchall() if max_rows is None else cursor.fetchmany(max_rows + 1)
         except duckdb.Error as error:
+            self._end()
             raise _told(error) from error
         columns = tuple(str(column[0]) for column in cursor.description or [])
         cut = max_rows is not None and len(rows) > max_rows
         if cut:
             # Closing waits for what is still being computed, which nobody asks for any more.
             self.interrupt()
+        self._end()
         return Table(columns, tuple(rows[:max_rows]), cut, self.warnings)
+
+    def _end(self) -> None:
+        import duckdb
+
+        # Not where the statement ended the transaction itself.
+        with suppress(duckdb.TransactionException):
+            self._database.execute("rollback")
 
     def prepare(self, sql: str) -> None:
         """Make the views that `sql` speaks of; a word that happens to be one costs little."""
@@ -112,6 +127,29 @@ class History:
             if name in text:
                 self._make(name)
 
+    def digest(self, name: str, view: str, sql: str, *, among: str) -> str:
+        """SQL of what one of our statements makes of each run's rows of a view.
+
+        Of compacted runs this is made once, where the view's rows are held in the database.
+
+        Args:
+            name: stands for the statement, for good.
+            view: the view.
+            sql: the statement, grouped by `run_id`; `{rows}` in it stands for the view's rows.
+            among: a condition on `run_id`, of runs that suffice.
+        """
+        self.prepare(view)
+        if view not in self._session.made or not self._held.holds(view):
+            return sql.format(rows=f"(SELECT * FROM {view} WHERE {among})")
+        held = self._held.derived(name, self._database, view, sql)
+        dead = self._listed("dead", self._snapshot.dead)
+        removed = self._listed("removed", removed_runs(self._snapshot.events))
+        # A run's rows are all of them compacted, or all fresh.
+        rows = f"select * from {held}" + (f" where run_id not in {dead}" if dead else "")
+        fresh = sql.format(rows=f'"_{view}"')
+        rows = f"select * from ({rows} union all {fresh})"
+        return rows + (f" where run_id not in {removed}" if removed else "")
+
     def interrupt(self) -> None:
         """Cut off the question that another thread waits for."""
         self._database.interrupt()
@@ -119,12 +157,14 @@ class History:
     def _make(self, name: str) -> None:
         import duckdb
 
-        source = self._folder_view(name) if name in _FOLDER_VIEWS else self._own_view(name)
         try:
-            self._database.execute(f"create temporary view {name} as {source}")
+            source = self._folder_view(name) if name in _FOLDER_VIEWS else self._own_view(name)
+            self._database.execute(f"create or replace temporary view {name} as {source}")
         except duckdb.Error as error:
             raise _damaged() from error
         self._made.add(name)
+        if name in _FOLDER_VIEWS and self._held.settled(name):
+            self._session.made.add(name)
 
     def _own_view(self, name: str) -> str:
         match name:
@@ -132,15 +172,20 @@ class History:
                 rows = _dataset_rows(self._ws)
             case "models":
                 rows = model_rows(self._snapshot.events)
+            case "jobs":
+                rows = list(job_rows(self._ws.jobs))
             case _:
                 rows = []
-        return f"select * from {self._register(name, table_of(name, rows))}"
+        return f"select * from {self._table(name, rows)}"
 
     def _folder_view(self, name: str) -> str:
         """Compacted rows that still count and fresh ones, without those of removed runs."""
         columns = ", ".join(VIEWS[name].names)
-        fresh = self._register(name, self._snapshot.fresh_table(name))
-        rows = " union all ".join([*self._parts(name, columns), f"select {columns} from {fresh}"])
+        rows = self._fresh(name)
+        if self._snapshot.manifest.parts:
+            rows = f"select {columns} from {rows} union all {self._compacted(name, columns)}"
+        else:
+            rows = f"select {columns} from {rows}"
         removed = self._listed("removed", removed_runs(self._snapshot.events))
         where = f" where run_id not in {removed}" if removed else ""
         if name == "runs":
@@ -150,37 +195,54 @@ class History:
                 columns = ", ".join(put_away if c == "archived" else c for c in VIEWS[name].names)
         return f"select {columns} from ({rows}){where}"
 
-    def _parts(self, name: str, columns: str) -> Iterator[str]:
+    def _compacted(self, name: str, columns: str) -> str:
+        """Rows of compacted runs that were not changed since."""
+        dead = self._listed("dead", self._snapshot.dead)
+        rows = partial(self._in_parts, name, columns)
+        source = self._held.table(name, self._database, rows) or f"({rows()})"
+        return f"select {columns} from {source}" + (f" where run_id not in {dead}" if dead else "")
+
+    def _in_parts(self, name: str, columns: str) -> str:
         """A select for the parts that are all alive, and one for each other part."""
         history, parts = self._snapshot.history, self._snapshot.manifest.parts
-        dead = self._listed("dead", self._snapshot.dead)
         whole = [part for part in parts if not part.dead]
+        selects = []
         for group in [whole, *([part] for part in parts if part.dead)]:
             if not group:
                 continue
             files = ", ".join(quoted(str(part_path(history, part.id, name))) for part in group)
-            hidden = [dead] if dead else []
-            if group[0].dead:
-                hidden.append(self._listed(f"dead_{group[0].id}", group[0].dead))
-            where = " and ".join(f"run_id not in {each}" for each in hidden)
-            yield (
+            hidden = self._listed(f"dead_{group[0].id}", group[0].dead)
+            selects.append(
                 f"select {columns} from read_parquet([{files}], hive_partitioning = false)"
-                + (f" where {where}" if where else "")
+                + (f" where run_id not in {hidden}" if hidden else "")
             )
+        return " union all ".join(selects)
+
+    def _fresh(self, name: str) -> str:
+        """The name of a table of the fresh folders' rows."""
+        if name != "epochs":
+            return self._table(name, self._snapshot.fresh_rows(name))
+        # By far the most, and where nobody can compact there may be very many.
+        if any(folder.record for folder in self._snapshot.fresh):
+            self._database.register("_epochs", self._snapshot.fresh_table(name))
+            return '"_epochs"'
+        return self._table(name, [])
+
+    def _table(self, name: str, rows: list[Row]) -> str:
+        """The name of a new table of rows of a view."""
+        filled = f'create or replace temporary table "_{name}" as {listed_sql(name)}'
+        self._database.execute(filled, by_column(name, rows))
+        return f'"_{name}"'
 
     def _listed(self, name: str, run_ids: Sequence[str] | frozenset[str]) -> str:
         """SQL of a list of run ids; empty when there are none."""
         if not run_ids:
             return ""
-        source = self._register(name, ids_table(sorted(run_ids)))
-        return f"(select run_id from {source})"
-
-    def _register(self, name: str, table: pa.Table) -> str:
-        source = f'"_{name}"'
-        if name not in self._registered:
-            self._registered.add(name)
-            self._database.register(f"_{name}", table)
-        return source
+        if name not in self._session.lists:
+            self._session.lists.add(name)
+            filled = f'create temporary table "_{name}" as select unnest($1::VARCHAR[]) as run_id'
+            self._database.execute(filled, [sorted(run_ids)])
+        return f'(select run_id from "_{name}")'
 
 
 @contextmanager
@@ -190,8 +252,11 @@ def open_history(ws: Workspace, *, memory_mb: int = _OWN_MEMORY_MB) -> Iterator[
 
     snapshot = take_snapshot(ws)
     snapshot, warnings = compact_if_many(ws, snapshot)
-    with connection(snapshot.files(), memory_mb) as database:
-        yield History(ws, snapshot, database, warnings)
+    dead = tuple(part.dead for part in snapshot.manifest.parts)
+    database = database_of(snapshot.files(), memory_mb, dead)
+    state = (snapshot.fresh, snapshot.dead, snapshot.events)
+    with database.session(state) as session:
+        yield History(ws, snapshot, session, database.held, warnings)
 
 
 def user_query(
@@ -211,9 +276,8 @@ def user_query(
     """
     from kdgat.runs.guard import guarded
 
-    sql = guarded(sql)
     with open_history(ws, memory_mb=memory_mb) as history:
-        return ask(history, sql, max_rows=max_rows, timeout_s=timeout_s)
+        return ask(history, guarded(sql), max_rows=max_rows, timeout_s=timeout_s)
 
 
 def ask(
@@ -232,7 +296,9 @@ def ask(
             if late.is_set():
                 raise _too_slow(timeout_s) from error
             raise
-    return _fitting(replace(table, warnings=(*table.warnings, *_of_faults(history.faults))))
+    rows, cut = plain_rows(table.rows, MAX_CHARACTERS)
+    warnings = (*table.warnings, *_of_faults(history.faults))
+    return Table(table.columns, rows, table.truncated or cut, warnings)
 
 
 def _of_faults(faults: tuple[str, ...]) -> tuple[str, ...]:
@@ -263,47 +329,6 @@ def _cut_off(interrupt: Callable[[], None], timeout_s: float) -> Iterator[thread
     finally:
         done.set()
         watcher.join()
-
-
-def _fitting(table: Table) -> Table:
-    """The rows as JSON can hold them, cut where their text grows too long."""
-    by_column: list[tuple[Any, ...]] = list(zip(*table.rows, strict=True))
-    columns = [_plain_column(column) for column in by_column]
-    characters = sum(count for _, count in columns)
-    rows = tuple(zip(*(values for values, _ in columns), strict=True))
-    if characters <= MAX_CHARACTERS:
-        return replace(table, rows=rows)
-    kept: list[Row] = []
-    left = MAX_CHARACTERS
-    for row in rows:
-        kept.append(tuple(v[:MAX_CHARACTERS] if isinstance(v, str) else v for v in row))
-        left -= sum(len(value) for value in row if isinstance(value, str))
-        if left < 0:
-            break
-    return replace(table, rows=tuple(kept), truncated=True)
-
-
-def _plain_column(column: tuple[Any, ...]) -> tuple[Sequence[Any], int]:
-    """A column's values as JSON can hold them, and how many characters of text they are."""
-    kinds = set(map(type, column)) - {type(None)}
-    if not kinds <= {bool, int, float, str}:
-        column = tuple(map(_plain, column))
-        kinds = set(map(type, column)) - {type(None)}
-    return column, sum(len(v) for v in column if isinstance(v, str)) if str in kinds else 0
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case datetime() | date():
-            return value.isoformat()
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case _:
-            return str(value)
 
 
 def _dataset_rows(ws: Workspace) -> list[Row]:

@@ -1,7 +1,10 @@
-"""A lease: one process at a time does a piece of work, and a dead one doesn't hold it for ever.
+"""One process at a time does some work, without file locks: numbered files, the highest counts.
 
-A file that says who and until when, made by an exclusive create as NFS allows it. Two processes
-that break an expired lease at the same instant may both go on, so what they do must bear it.
+A process takes the next number by linking a file to a name that must not exist, so that of two that
+try at once one gets it, on NFS too. A lease expires when its file is no longer renewed, or at once
+when its process ended on this host; the next number takes over, and the old holder finds out by
+looking. So what is done under a lease must bear that two do it for a while. A clock that differs
+from the file server's by a minute would end a lease too early.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,148 +22,177 @@ from pathlib import Path
 from typing import Any
 
 from kdgat.errors import StorageError
-from kdgat.ledger.files import storage_error, write_json
+from kdgat.ledger.files import storage_error
+from kdgat.ledger.processes import process_exists
+from kdgat.ledger.record import utc_now
 
-LEASE_S = 120.0
-"""Seconds that a lease holds unless it is renewed."""
+RENEW_S = 10.0
+"""Seconds between two renewals."""
+EXPIRES_S = 60.0
+"""Seconds without a renewal after which a lease no longer counts."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lease:
-    """A lease that is held."""
+    """A lease that was taken; `path` is its numbered file, which a thread renews."""
 
     path: Path
     what: str
     owner: str
-    renewed_at: float = field(default_factory=time.monotonic)
+    _stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
-        """Make sure that it is still held, and renew it when a third of its time is over.
+        """Make sure that nobody took over.
 
         Raises:
-            StorageError: it ran out and another process took it, or the file system refused.
+            StorageError: somebody did, because this process stood still for too long.
         """
-        if _holder(self.path).get("owner") != self.owner:
+        newest = _newest(self.path.parent)
+        if newest != self.path or not self._mine():
             raise StorageError(
-                f"another process took over {self.what} meanwhile",
-                hint="run the command again; it goes on where this one stopped",
+                f"{self.what} was taken over by {_holder(newest)}, because this process gave no "
+                f"sign of life for {EXPIRES_S:.0f} s",
+                hint="nothing is lost; the other one goes on with it",
             )
-        if time.monotonic() - self.renewed_at > LEASE_S / 3:
-            write_json(self.path, _terms(self.owner))
-            self.renewed_at = time.monotonic()
 
     def release(self) -> None:
-        """Let go of it."""
-        if _holder(self.path).get("owner") == self.owner:
-            self.path.unlink(missing_ok=True)
+        """Let go of it; what somebody took over stays his."""
+        self._stop.set()
+        if self._mine():
+            terms = {**_read(self.path), "released": utc_now()}
+            with suppress(OSError), _written_aside(self, terms) as aside:
+                # A disk that refuses lets the lease expire instead.
+                aside.replace(self.path)
+
+    def renew(self) -> None:
+        """Show a sign of life every `RENEW_S` seconds until it is released."""
+        while not self._stop.wait(RENEW_S):
+            with suppress(OSError):
+                # A file that is gone was taken over, which `check` tells.
+                os.utime(self.path)
+
+    def _mine(self) -> bool:
+        return _read(self.path).get("owner") == self.owner
 
 
 @contextmanager
-def lease(path: Path, what: str) -> Iterator[Lease]:
-    """Hold the lease on `what` while the block lasts.
+def hold_lease(folder: Path, what: str) -> Iterator[Lease]:
+    """Hold the lease in `folder` while the block lasts; `what` names it in a sentence.
 
     Raises:
-        StorageError: another process holds it, or the file system refused.
+        StorageError: somebody holds it (says who), or the file system refused.
     """
-    held = take_lease(path, what)
-    if held is None:
-        terms = _holder(path)
+    lease = take_lease(folder, what)
+    if lease is None:
         raise StorageError(
-            f"another process (host {terms.get('host')}, pid {terms.get('pid')}) works on {what}",
-            hint=f"wait until it has ended; a dead one's claim lasts {LEASE_S:g} s at most",
+            f"{what} is held by {_holder(_newest(folder))}",
+            hint="wait until it is done; should it have died, the next one takes over after "
+            f"{EXPIRES_S:.0f} s",
         )
     try:
-        yield held
+        yield lease
     finally:
-        held.release()
+        lease.release()
 
 
-def take_lease(path: Path, what: str) -> Lease | None:
-    """The lease, to be released by the caller; None where another process holds it.
+def take_lease(folder: Path, what: str) -> Lease | None:
+    """The lease in `folder`, to be released by the caller; None where somebody holds it.
 
     Raises:
         StorageError: the file system refused.
     """
-    owner = uuid.uuid4().hex
-    if _take(path, owner) or (_break_if_over(path) and _take(path, owner)):
-        return Lease(path, what, owner)
-    return None
-
-
-def _take(path: Path, owner: str) -> bool:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise storage_error(path, error) from error
+        raise storage_error(folder, error) from error
+    newest = _newest(folder)
+    if newest is not None and _live(newest):
+        return None
+    lease = Lease(folder / f"{_number(newest) + 1:08d}.json", what, uuid.uuid4().hex)
+    if not _linked(lease):
+        return None
+    if _newest(folder) != lease.path:
+        # Between looking and taking others came and went: the higher number counts.
+        lease.path.unlink(missing_ok=True)
+        return None
+    _tidy(folder)
+    threading.Thread(target=lease.renew, daemon=True).start()
+    return lease
+
+
+def _linked(lease: Lease) -> bool:
+    """Let the lease's file appear, whole or not at all and never over another one."""
+    terms = {"host": socket.gethostname(), "pid": os.getpid(), "since": utc_now()}
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        with _written_aside(lease, {"owner": lease.owner, **terms}) as aside:
+            os.link(aside, lease.path)
     except FileExistsError:
         return False
     except OSError as error:
-        raise storage_error(path, error) from error
-    try:
-        os.write(handle, json.dumps(_terms(owner)).encode())
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise storage_error(path, error) from error
-    finally:
-        os.close(handle)
+        raise storage_error(lease.path, error) from error
     return True
 
 
-def _terms(owner: str) -> dict[str, Any]:
-    until = time.time() + LEASE_S
-    return {"owner": owner, "host": socket.gethostname(), "pid": os.getpid(), "expires": until}
-
-
-def _holder(path: Path) -> dict[str, Any]:
-    """What the lease says; nothing where it is gone or was cut short."""
+@contextmanager
+def _written_aside(lease: Lease, terms: dict[str, Any]) -> Iterator[Path]:
+    """A file with these terms beside the lease's; not fsynced, for none outlives a host's crash."""
+    aside = lease.path.with_name(f".partial-{lease.owner}")
     try:
-        terms = json.loads(path.read_bytes())
+        aside.write_text(json.dumps(terms, indent=2), encoding="utf-8")
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Delete the leases before the newest, and what those who were killed left aside."""
+    leftovers = [path for path in folder.glob(".partial-*") if not _renewed(path)]
+    for path in (*_files(folder)[:-1], *leftovers):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _holder(path: Path | None) -> str:
+    holder = {} if path is None else _read(path)
+    return (
+        f"process {holder.get('pid', '?')} on host {holder.get('host', '?')} "
+        f"since {holder.get('since', 'just now')}"
+    )
+
+
+def _live(path: Path) -> bool:
+    """Whether the holder of a lease still works."""
+    holder = _read(path)
+    if "released" in holder:
+        return False
+    if holder.get("host") == socket.gethostname() and not process_exists(holder.get("pid")):
+        return False
+    return _renewed(path)
+
+
+def _renewed(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < EXPIRES_S
+    except FileNotFoundError:
+        return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Who holds a lease; nothing when the file is gone or no lease."""
+    try:
+        value = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return terms if isinstance(terms, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _break_if_over(path: Path) -> bool:
-    """Put an expired lease out of the way; False when it still holds."""
-    terms = _holder(path)
-    if not _over(path, terms):
-        return False
-    stale = path.with_name(f".partial-lease-{uuid.uuid4().hex}")
-    try:
-        path.rename(stale)
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        raise storage_error(path, error) from error
-    taken = _holder(stale)
-    if taken != terms:
-        # Another broke it first, and this was its new one: give that back.
-        with suppress(OSError):
-            os.link(stale, path)
-    stale.unlink(missing_ok=True)
-    return taken == terms
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.json") if path.stem.isdigit())
 
 
-def _over(path: Path, terms: dict[str, Any]) -> bool:
-    expires, host, pid = (terms.get(name) for name in ("expires", "host", "pid"))
-    if not isinstance(expires, int | float):
-        # Cut short while it was written: its time is all there is.
-        try:
-            expires = path.stat().st_mtime + LEASE_S
-        except FileNotFoundError:
-            return True
-    if time.time() > expires:
-        return True
-    return host == socket.gethostname() and isinstance(pid, int) and not _process_exists(pid)
+def _newest(folder: Path) -> Path | None:
+    return next(reversed(_files(folder)), None)
 
 
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+def _number(path: Path | None) -> int:
+    return 0 if path is None else int(path.stem)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kdgat.runs.figures import Metric, cost_named
 from kdgat.runs.history import History
 from kdgat.runs.leaderboard import LeaderboardTable, Standing, tables
+from kdgat.runs.namesakes import told_apart
 from kdgat.runs.scores import Question, recipes
 from kdgat.runs.statistics import Estimate
 
@@ -25,6 +26,8 @@ class Point:
     score: Estimate
     dominated_by: str | None
     """The run of the front that is no worse at either and better at one; None on the front."""
+    differs: str = ""
+    """What tells it from others of its name; empty where it is the only one."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def pareto(history: History, question: Question, cost: Cost) -> tuple[ParetoFron
 def front_of(history: History, figure: Metric, cost: Cost, table: LeaderboardTable) -> ParetoFront:
     """The front among the rows of one table."""
     placed = [row for row in table.rows if row.score and getattr(row, cost) is not None]
-    points = split(figure, [_point(row, cost) for row in placed])
+    words = told_apart(history, {row.run_id: row.name for row in placed})
+    points = split(figure, [_point(row, cost, words.get(row.run_id, "")) for row in placed])
     kept = {row.run_id for row in placed}
     unplaced = tuple(row.run_id for row in table.rows if row.run_id not in kept)
     return ParetoFront(
@@ -92,14 +96,14 @@ def split(figure: Metric, points: Sequence[Point]) -> list[Point]:
         beaten = best is not None and not figure.better(point.score.mean, best.score.mean)
         same = best is not None and (best.cost, best.score.mean) == (point.cost, point.score.mean)
         by = best.run_id if best is not None and beaten and not same else None
-        marked.append(Point(point.name, point.run_id, point.cost, point.score, by))
+        marked.append(replace(point, dominated_by=by))
         best = best if beaten else point
     return marked
 
 
-def _point(row: Standing, cost: Cost) -> Point:
+def _point(row: Standing, cost: Cost, differs: str) -> Point:
     assert row.score is not None
-    return Point(row.name, row.run_id, float(getattr(row, cost)), row.score, None)
+    return Point(row.name, row.run_id, float(getattr(row, cost)), row.score, None, differs)
 
 
 def _cautions(

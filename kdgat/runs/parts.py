@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from kdgat.errors import HistoryError
 from kdgat.ledger.files import atomic_path, storage_error
 from kdgat.ledger.states import RESUMABLE, State
-from kdgat.runs.database import quoted
 from kdgat.runs.fresh import FreshRun, stamp_of
+from kdgat.runs.held import quoted
 from kdgat.runs.manifest import (
     Kept,
     Part,

@@ -11,6 +11,7 @@ windows for independent. The answer says which it was.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -154,16 +155,32 @@ def _judgement(
                     run_id, record.run_id, metrics[rule.metric], counts,  # type: ignore[arg-type]
                     float(report["threshold"]), folder.path, record,
                 )  # fmt: skip
-        there = sorted({f"{row['scenario']} ({row['attack_type']})" for row in report["scenarios"]})
+        places = [
+            (row["scenario"], row["attack_type"], row["protocol"]) for row in report["scenarios"]
+        ]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise RunError(
             f"'{path}' can't be read: {error}",
             hint=f"`kdgat evaluate {run_id} --again` writes a new one",
         ) from error
-    raise RunError(
-        f"evaluation '{record.run_id}' has no scenario '{rule.scenario}' ({rule.attack_type})",
-        hint=f"choose one with --rule scenario=...: {', '.join(there)}",
-    )
+    raise _missing_place(record.run_id, places, rule)
+
+
+def _missing_place(
+    evaluation: str, places: Sequence[tuple[str, str, str]], rule: PromotionConfig
+) -> RunError:
+    """Which field of the rule is not among the scenarios, attack types and protocols there are."""
+    fitting, where = list(places), ""
+    for number, field in enumerate(("scenario", "attack_type", "protocol")):
+        wanted, known = getattr(rule, field), dict.fromkeys(place[number] for place in fitting)
+        if wanted not in known:
+            return RunError(
+                f"evaluation '{evaluation}' has no {field} '{wanted}'{where}",
+                hint=f"choose one with --rule {field}=...: {', '.join(known)}",
+            )
+        fitting = [place for place in fitting if place[number] == wanted]
+        where += f", {field} '{wanted}'" if where else f" in {field} '{wanted}'"
+    raise AssertionError("the place is there")
 
 
 def _need_same_test(champion: Judgement, challenger: Judgement) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from kdgat.errors import HistoryError, did_you_mean
-from kdgat.runs.database import quoted
 from kdgat.runs.guard import column_names, guarded
+from kdgat.runs.held import quoted
 from kdgat.runs.history import History, Table, ask
 from kdgat.runs.views import VIEWS
 

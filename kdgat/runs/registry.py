@@ -6,7 +6,7 @@ The journal is the truth; MLflow's registry is a copy of it (`model_mirror.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -86,7 +86,7 @@ def register(ws: Workspace, run: str) -> tuple[ModelVersion, bool]:
         RunError: there is no such run, it is no training run, or it is not completed.
         CheckpointError: its best checkpoint is missing or damaged.
     """
-    folder = find_run(ws.runs, resolve_model(ws, run), lambda record: record.subject is None)
+    folder = run_named(ws, run, lambda record: record.subject is None)
     record = folder.current()
     sha256 = _intact_checkpoint(folder, record)
     journal, model = Journal(ws.journal), model_name(record)
@@ -156,6 +156,23 @@ def resolve_model(ws: Workspace, reference: str) -> str:
             hint="choose another version (`kdgat models show " + version.model + "`)",
         )
     return version.run_id
+
+
+def run_named(
+    ws: Workspace, reference: str, accept: Callable[[RunRecord], bool] = lambda _: True
+) -> RunFolder:
+    """The run that a user names: by its id, the beginning of one, `latest`, or a model's version.
+
+    Args:
+        ws: the workspace.
+        reference: what the user said.
+        accept: which runs `latest` may be; see `find_run`.
+
+    Raises:
+        RunError: none fits, several do, or the one named can't be read.
+    """
+    run_id = resolve_model(ws, reference)
+    return find_run(ws.runs, run_id, accept, journal=Journal(ws.journal))
 
 
 def folder_of(ws: Workspace, version: ModelVersion) -> RunFolder | None:

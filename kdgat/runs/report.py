@@ -12,18 +12,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kdgat.runs.drawing import MOST_SERIES
 from kdgat.runs.figures import METRICS, Metric, cost_named
 from kdgat.runs.history import History
 from kdgat.runs.leaderboard import LeaderboardTable, Standing, short_names, tables
 from kdgat.runs.pareto import Cost, ParetoFront, front_of
-from kdgat.runs.plots import (
-    MOST_SERIES,
-    Bars,
-    Curve,
-    learning_curves,
-    pareto_plot,
-    scenario_bars,
-)
+from kdgat.runs.pareto_plot import figure_range, pareto_plot
+from kdgat.runs.plots import Bars, Curve, learning_curves, scenario_bars
 from kdgat.runs.scores import Question, recipes
 from kdgat.runs.statistics import Estimate
 
@@ -152,7 +147,9 @@ def _bars(key: str, figure: Metric, table: LeaderboardTable, short: Sequence[str
     better = "Higher" if figure.higher_is_better else "Lower"
     caption = f"{figure.label} in each test scenario. {better} is better; bars begin at zero."
     if any(row.seeds > 1 for row in rows):
-        caption += " Lines are 95 % t-intervals over seeds; a bar without one is a single seed."
+        caption += (
+            " Lines with caps are 95 % t-intervals over seeds; a bar without one is a single seed."
+        )
     else:
         caption += " Every bar is a single seed, so there are no intervals."
     return Picture(scenario_bars(key, figure, names, models), caption + _cut(len(table.rows)))
@@ -162,16 +159,39 @@ def _front_picture(key: str, figure: Metric, front: ParetoFront) -> Picture:
     cost = cost_named(front.cost)
     dominated = front.dominated[:_MOST_POINTS]
     caption = (
-        f"{figure.label}, mean over scenarios, against {cost.title}. {len(front.front)} of "
-        f"{len(front.front) + len(front.dominated)} configs are on the front: none is at least as "
-        "good at both and better at one. The vertical axis need not begin at zero."
+        f"{figure.label}, mean over scenarios, against {cost.title}. {_on_the_front(front)} "
+        f"{_shown_range(figure, front)}"
     )
+    if len(front.front) > 1:
+        caption += " The blue steps join the front."
+    if any(point.score.low is not None for point in (*front.front, *dominated)):
+        caption += " Grey lines with caps are 95 % t-intervals over seeds."
     if len(dominated) < len(front.dominated):
         caption += f" Of those beaten, the best {_MOST_POINTS} are drawn."
     return Picture(
         pareto_plot(key, figure, cost, front.front, dominated),
         " ".join([caption, *(f"{note[:1].upper()}{note[1:]}." for note in front.cautions)]),
     )
+
+
+def _on_the_front(front: ParetoFront) -> str:
+    """How many are, in a sentence."""
+    count, all_of_them = len(front.front), len(front.front) + len(front.dominated)
+    if all_of_them == 1:
+        return "There is one config, so it is the front."
+    many = f"{count} of {all_of_them} configs {'is' if count == 1 else 'are'} on the front:"
+    return f"{many} no other is at least as good at both and better at one."
+
+
+def _shown_range(figure: Metric, front: ParetoFront) -> str:
+    """What the vertical axis shows, where that is a part of what the figure can be."""
+    low, high = figure_range(figure, (*front.front, *front.dominated[:_MOST_POINTS]))
+    if figure.low is None or low <= figure.low:
+        return "The vertical axis is whole."
+    if figure.high is None:
+        return f"The vertical axis does not begin at {figure.low:g}, but at {low:.3g}."
+    told = f"{low:.2f} to {min(high, figure.high):.2f}"
+    return f"The vertical axis shows {told} of the whole {figure.low:g} to {figure.high:g}."
 
 
 def _curves(history: History, key: str, rows: Sequence[Standing]) -> tuple[Picture, ...]:
@@ -190,6 +210,8 @@ def _curves(history: History, key: str, rows: Sequence[Standing]) -> tuple[Pictu
             f"Task loss of each {stage}'s best seed. Solid: validation; dashed: training; ringed: "
             f"the epoch whose weights are judged.{_cut(len(rows))}"
         )
+        if any(len(curve.epochs) == 1 for curve in curves):
+            caption += " Of a single epoch, filled: validation; hollow: training."
         svg = learning_curves(f"{key}-{len(pictures) + 1}", stage, curves)
         pictures.append(Picture(svg, caption))
     return tuple(pictures)

@@ -134,71 +134,82 @@ Parameters: metric, protocol, attack type, scenario or NULL, dataset or NULL, si
 training runs or [].
 """
 
+HASHES = """
+SELECT
+    run_id,
+    bit_xor(leaf) FILTER (NOT kd) AS plain,
+    coalesce(bit_xor(leaf) FILTER (kd), 0) AS kd
+FROM (
+    SELECT run_id, hash(hash(name, value)) AS leaf, starts_with(name, 'distillation.') AS kd
+    FROM {rows}
+    WHERE name NOT IN ('seed', 'dataset.citation', 'distillation.teacher')
+        AND NOT starts_with(name, 'resources.')
+)
+GROUP BY run_id
+"""
+"""What stands for a run's config, and apart from the rest for how it was distilled."""
+
 _RECIPES = (
     JUDGED
     + """,
-hashes AS MATERIALIZED (
-    SELECT
-        run_id,
-        bit_xor(leaf) FILTER (NOT kd) AS plain,
-        coalesce(bit_xor(leaf) FILTER (kd), 0) AS kd
-    FROM (
-        SELECT
-            run_id, hash(hash(name, value)) AS leaf, starts_with(name, 'distillation.') AS kd
-        FROM params
-        WHERE name NOT IN ('seed', 'dataset.citation', 'distillation.teacher')
-            AND NOT starts_with(name, 'resources.')
-            AND run_id IN (SELECT subject FROM judged UNION ALL SELECT teacher FROM judged)
-    )
-    GROUP BY run_id
-),
+hashes AS MATERIALIZED ({hashes}),
 cooked AS (
     SELECT
-        j.* EXCLUDE (score),
-        CASE WHEN scored = max(scored) OVER (PARTITION BY arena) THEN score END AS score,
-        CASE WHEN j.distilled
-            THEN hash(h.plain, h.kd, coalesce(t.plain, hash(j.teacher)), j.stage_version)
-            ELSE hash(coalesce(h.plain, hash(j.subject)), j.stage_version)
+        subject, evaluation, seed, arena, score, scored,
+        max(scored) OVER (PARTITION BY arena) AS most,
+        hash(arena, model, size, distilled) AS family,
+        CASE WHEN distilled
+            THEN hash(h.plain, h.kd, coalesce(t.plain, hash(teacher)), stage_version)
+            ELSE hash(coalesce(h.plain, hash(subject)), stage_version)
         END AS recipe
-    FROM judged j
-    LEFT JOIN hashes h ON h.run_id = j.subject
-    LEFT JOIN hashes t ON t.run_id = j.teacher
+    FROM judged
+    LEFT JOIN hashes h ON h.run_id = subject
+    LEFT JOIN hashes t ON t.run_id = teacher
 ),
 repeated AS MATERIALIZED (
-    SELECT * FROM cooked QUALIFY row_number() OVER (
-        PARTITION BY arena, recipe, seed
-        ORDER BY subject DESC
-    ) = 1
+    SELECT
+        recipe, max(subject) AS subject,
+        arg_max(family, subject) AS family, arg_max(evaluation, subject) AS evaluation,
+        arg_max({{'score': CASE WHEN scored = most THEN score END}}, subject).score AS score
+    FROM cooked
+    GROUP BY arena, recipe, seed
 ),
 averaged AS (
     SELECT
-        arena, recipe, model, size, distilled,
-        count(score) AS n, round(avg(score), 12) AS mean,
+        family, recipe, count(score) AS n, round(avg(score), 12) AS mean,
         round(stddev_samp(score), 12) AS spread, min(subject) AS first
     FROM repeated
-    GROUP BY ALL
+    GROUP BY family, recipe
 ),
-chosen AS (
-    SELECT *, count(*) OVER (PARTITION BY arena, model, size, distilled) AS configs
+families AS (
+    SELECT
+        family, count(*) AS configs,
+        arg_min(recipe, {{
+            'none': mean IS NULL, 'mean': coalesce(-({sign} * mean), 0), 'n': -n, 'first': first
+        }}) AS best
     FROM averaged
-    {qualify}
+    GROUP BY family
+),
+listed AS (
+    SELECT
+        a.first, a.recipe, a.n, a.mean, a.spread, f.configs,
+        list(r.subject ORDER BY {sign} * r.score DESC NULLS LAST, r.subject) AS runs,
+        list(r.evaluation ORDER BY {sign} * r.score DESC NULLS LAST, r.subject) AS evaluations
+    FROM averaged a
+    JOIN families f ON f.family = a.family AND ({every} OR f.best = a.recipe)
+    JOIN repeated r ON r.family = a.family AND r.recipe = a.recipe
+    GROUP BY a.family, a.first, a.recipe, a.n, a.mean, a.spread, f.configs
 )
 SELECT
-    any_value(r.provenance) AS provenance, any_value(r.dataset) AS dataset,
-    any_value(r.dataset_hash), any_value(r.windows_key),
-    c.model, c.size, c.distilled, c.recipe, c.n, c.mean, c.spread,
-    list(r.subject ORDER BY {sign} * r.score DESC NULLS LAST, r.subject) AS runs,
-    list(r.evaluation ORDER BY {sign} * r.score DESC NULLS LAST, r.subject), c.configs
-FROM chosen c
-JOIN repeated r USING (arena, recipe, model, size, distilled)
-GROUP BY ALL
-ORDER BY provenance, dataset, {sign} * any_value(c.mean) DESC NULLS LAST, c.n DESC, runs[1]
+    provenance, dataset, dataset_hash, windows_key, model, size, distilled,
+    recipe, n, mean, spread, runs, evaluations, configs
+FROM listed
+JOIN judged ON subject = first
+ORDER BY provenance, dataset, {sign} * mean DESC NULLS LAST, n DESC, runs[1]
 """
 )
-_BEST = """QUALIFY row_number() OVER (
-    PARTITION BY arena, model, size, distilled
-    ORDER BY {sign} * mean DESC NULLS LAST, n DESC, first
-) = 1"""
+"""Recipes of one model, size and distillation in one arena are a `family`. Text is carried along no
+further than it must be: to group by it takes several times as long as by its hash."""
 
 
 def recipes(history: History, question: Question, *, best_only: bool = False) -> list[Recipe]:
@@ -217,8 +228,9 @@ def recipes(history: History, question: Question, *, best_only: bool = False) ->
     """
     figure = question.figure
     sign = 1 if figure.higher_is_better else -1
-    qualify = _BEST.format(sign=sign) if best_only else ""
-    sql = _RECIPES.format(sign=sign, qualify=qualify)
+    judged = "run_id IN (SELECT subject FROM judged UNION ALL SELECT teacher FROM judged)"
+    hashes = history.digest("hashes", "params", HASHES, among=judged)
+    sql = _RECIPES.format(sign=sign, hashes=hashes, every=not best_only)
     rows = history.query(sql, question.narrowing()).rows
     if not rows:
         raise nothing_to_compare(history, question)

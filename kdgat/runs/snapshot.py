@@ -17,7 +17,7 @@ from kdgat.ledger.states import RESUMABLE, State
 from kdgat.runs.fresh import FreshRun, Scanner, stamp_of
 from kdgat.runs.manifest import Manifest, newest_numbers, part_path, read_manifest
 from kdgat.runs.rows import Row, epoch_rows, metric_rows, param_rows, read_record, run_row
-from kdgat.runs.tables import schema_of, table_of
+from kdgat.runs.tables import check_fit, schema_of, table_of
 from kdgat.runs.views import FROM_FOLDERS
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class FolderRows:
         self.run = run
         self.faults: dict[str, str] = {}
         """What is wrong with it, by view."""
+        self._fitting: dict[str, list[Row]] = {}
         self._tables: dict[str, pa.Table] = {}
         self.record = self._read_record()
 
@@ -45,16 +46,33 @@ class FolderRows:
         """The run's state, or None where its record can't be read."""
         return self.record["state"] if self.record else None
 
-    def table(self, view: str) -> pa.Table:
+    def fitting_rows(self, view: str) -> list[Row]:
         """Its rows of a view; none where they, or the run's own, can't be read or do not fit."""
+        if view not in self._fitting:
+            self._fitting[view] = []
+            rows = self._rows_of_known(view)
+            try:
+                check_fit(view, rows)
+                self._fitting[view] = rows
+            except ValueError as error:
+                self._misfit(view, error)
+        return self._fitting[view]
+
+    def table(self, view: str) -> pa.Table:
+        """The same as an Arrow table, which takes less memory."""
         if view not in self._tables:
             try:
-                rows = self.rows(view) if view == "runs" or self.table("runs").num_rows else []
-                self._tables[view] = table_of(view, rows)
+                self._tables[view] = table_of(view, self._rows_of_known(view))
             except ValueError as error:
-                self.faults[view] = f"'{self.run.path}', {view}: {error!s:.120}"
+                self._misfit(view, error)
                 self._tables[view] = table_of(view, [])
         return self._tables[view]
+
+    def _rows_of_known(self, view: str) -> list[Row]:
+        return self.rows(view) if view == "runs" or self.fitting_rows("runs") else []
+
+    def _misfit(self, view: str, error: ValueError) -> None:
+        self.faults[view] = f"'{self.run.path}', {view}: {error!s:.120}"
 
     def rows(self, view: str) -> list[Row]:
         """Its rows of a view; none where they can't be read."""
@@ -108,8 +126,12 @@ class Snapshot:
             for view in FROM_FOLDERS
         ]
 
-    def fresh_table(self, view: str) -> pa.Table:
+    def fresh_rows(self, view: str) -> list[Row]:
         """The fresh folders' rows of a view."""
+        return [row for folder in self.fresh for row in folder.fitting_rows(view)]
+
+    def fresh_table(self, view: str) -> pa.Table:
+        """The same as an Arrow table."""
         import pyarrow as pa
 
         tables = [folder.table(view) for folder in self.fresh]

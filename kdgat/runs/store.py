@@ -36,6 +36,8 @@ SUPERSEDED = "kdgat.superseded"
 LOCK_WAIT_S = 20.0
 """Seconds to wait for another program that is writing to the store."""
 _TRIES = 4
+_UPLOADING = ".artifact.uploading."
+"""How MLflow's name of an artifact begins while it is being copied."""
 _WARNINGS_OF_MLFLOW = (
     # Of 3.17 about itself: a loader strategy that SQLAlchemy 2.1 deprecates,
     "The ``noload`` loader strategy is deprecated",
@@ -193,7 +195,8 @@ def delete_store(store: Path) -> None:
 
 def remove_leftovers(store: Path) -> None:
     """Remove what a killed sync had written aside; only for the one that holds the lease."""
-    for path in (*store.glob(".partial-*"), *store.glob("artifacts/**/.partial-*")):
+    names = (".partial-*", "artifacts/**/.partial-*", f"artifacts/**/{_UPLOADING}*")
+    for path in (path for name in names for path in store.glob(name)):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -1,14 +1,15 @@
-"""Rows as Arrow tables with the columns of a view.
+"""Rows as tables with the columns of a view: Arrow's, or lists that DuckDB takes as parameters.
 
-Through Arrow's JSON reader: `pyarrow.array` would load all of pandas and Polars takes as long to
-import as everything else here together, and a question from a cold process waits for that.
+Arrow is for what goes into Parquet and for what is much. To import it takes longer than a question
+from a cold process may, so what is little goes without. Through Arrow's JSON reader:
+`pyarrow.array` would load all of pandas, and Polars takes as long to import as everything else.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -30,11 +31,48 @@ def table_of(view: str, rows: list[Row]) -> pa.Table:
     return _read(schema_of(view), rows)
 
 
-def ids_table(run_ids: Iterable[str]) -> pa.Table:
-    """Run ids as a table with the one column `run_id`."""
-    import pyarrow as pa
+def listed_sql(view: str) -> str:
+    """A select that gives the rows of a view, whose parameters are those of `by_column`."""
+    columns = enumerate(VIEWS[view].columns, start=1)
+    return "select " + ", ".join(f"unnest(${i}::{c.kind}[]) as {c.name}" for i, c in columns)
 
-    return _read(pa.schema([("run_id", pa.string())]), [(run_id,) for run_id in run_ids])
+
+def by_column(view: str, rows: Sequence[Row]) -> list[list[Any]]:
+    """A list for each column of the view."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in VIEWS[view].columns]
+
+
+def check_fit(view: str, rows: Iterable[Row]) -> None:
+    """See that every value fits its column, as `table_of` does.
+
+    Raises:
+        ValueError: one does not.
+    """
+    checks = [(column, *_FITTING[column.kind]) for column in VIEWS[view].columns]
+    for row in rows:
+        for (column, kind, fits), value in zip(checks, row, strict=True):
+            # Exactly these types: to Python, True is a whole number too.
+            if value is not None and not (type(value) is kind and fits(value)):
+                raise ValueError(f"{column.name} can't be {value!r:.80}")
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any(0xD800 <= ord(letter) <= 0xDFFF for letter in value)
+
+
+def _always(_value: object) -> bool:
+    return True
+
+
+_FITTING: dict[str, tuple[type, Callable[[Any], bool]]] = {
+    "VARCHAR": (str, _is_text),
+    "DOUBLE": (float, _always),
+    "INTEGER": (int, lambda value: -(2**31) <= value < 2**31),
+    "BIGINT": (int, lambda value: -(2**63) <= value < 2**63),
+    "BOOLEAN": (bool, _always),
+    "TIMESTAMP": (datetime, _always),
+}
+"""For each type of a column, the type of its values and what else must hold of them."""
 
 
 def _read(schema: pa.Schema, rows: list[Row]) -> pa.Table:

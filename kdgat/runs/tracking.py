@@ -19,6 +19,7 @@ from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.journal import Journal, Standing
 from kdgat.ledger.scan import LATEST, find_run, run_folders
 from kdgat.progress import Progress, quiet
+from kdgat.runs.lease import Lease, hold_lease
 from kdgat.runs.mirror import is_settled, mirror_of, stamp_of, with_state
 from kdgat.runs.model_mirror import mirror_models, models_to_mirror
 from kdgat.runs.store import (
@@ -32,7 +33,6 @@ from kdgat.runs.store import (
     remove_leftovers,
     retried,
 )
-from kdgat.runs.sync_lease import Lease, hold_lease
 from kdgat.runs.writer import RunWriter, restore_experiments
 from kdgat.workspace import Workspace
 
@@ -120,12 +120,17 @@ def pending(ws: Workspace) -> tuple[str, ...]:
     return tuple(folder.path.name for folder, _ in work.stale) + tuple(work.gone)
 
 
-def sync_after(ws: Workspace, run_id: str) -> str | None:
-    """Sync one run that has just ended; never raises, because the run itself went well.
+def sync_after(ws: Workspace, run_id: str, what: str | None = None) -> str | None:
+    """Sync one run of which something is new; never raises, because that itself went well.
+
+    Args:
+        ws: the workspace.
+        run_id: the run.
+        what: what is new, as a sentence begins with it; by default the run.
 
     Returns:
-        None, or one sentence that says why the run is not in MLflow yet. It is also an event of
-        the run. With `KDGAT_NO_SYNC=1` nothing is done.
+        None, or one sentence that says why it is not in MLflow yet. It is also an event of the run.
+        With `KDGAT_NO_SYNC=1` nothing is done.
     """
     if os.environ.get(NO_SYNC, "") not in ("", "0"):
         return None
@@ -139,13 +144,14 @@ def sync_after(ws: Workspace, run_id: str) -> str | None:
     if reason is None:
         return None
     _tell(ws, run_id, reason)
-    return f"run '{run_id}' is not in MLflow yet: {reason} (`kdgat runs sync` tries again)"
+    new = what or f"run '{run_id}'"
+    return f"{new} is not in MLflow yet: {reason} (`kdgat runs sync` tries again)"
 
 
 def _tell(ws: Workspace, run_id: str, reason: str) -> None:
     """Keep the reason in the run's events, where that is possible."""
     try:
-        find_run(ws.runs, run_id).event("sync_failed", reason=reason)
+        find_run(ws.runs, run_id, journal=Journal(ws.journal)).event("sync_failed", reason=reason)
     except KdgatError:
         # The caller gets the sentence; a folder that takes no event is told by `runs repair`.
         return
@@ -155,10 +161,14 @@ def _folders(ws: Workspace, runs: Sequence[str] | None) -> list[RunFolder]:
     """The folders of the runs that were named, or all, oldest first."""
     if runs is None:
         return run_folders(ws.runs)[::-1]
+
+    def found(run: str) -> RunFolder:
+        return find_run(ws.runs, run, journal=Journal(ws.journal))
+
     if LATEST in runs:
-        return [find_run(ws.runs, run) for run in runs]
+        return [found(run) for run in runs]
     folders = {folder.path.name: folder for folder in run_folders(ws.runs)}
-    return [folders[run] if run in folders else find_run(ws.runs, run) for run in runs]
+    return [folders[run] if run in folders else found(run) for run in runs]
 
 
 def _nothing_to_do(ws: Workspace, folders: list[RunFolder], standing: Standing) -> _Work | None:

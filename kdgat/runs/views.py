@@ -112,10 +112,10 @@ QUESTIONS = _view("questions", "research questions (none recorded yet)", """
     status VARCHAR where it stands
     tags VARCHAR comma-separated
 """)  # fmt: skip
-JOBS = _view("jobs", "jobs given to a cluster (none recorded yet)", """
-    job_id VARCHAR the scheduler's id
+JOBS = _view("jobs", "one row a job and run that were given to a scheduler", """
+    job_id VARCHAR the scheduler's id: 123, or 123_4 in an array
     run_id VARCHAR the run it works on
-    state VARCHAR the scheduler's state
+    state VARCHAR the scheduler's word when it was last asked, such as RUNNING
     partition VARCHAR where it was put
     submitted_at TIMESTAMP when it was given (UTC)
     started_at TIMESTAMP when it began (UTC)

@@ -37,7 +37,7 @@ from kdgat.data.store import GraphStore
 from kdgat.memory.affine import Shape
 from kdgat.memory.hardware import device_at_hand, measured_on_gpu
 from kdgat.memory.host import HOST_PROCESS_BYTES
-from kdgat.memory.plan import Workload
+from kdgat.memory.planned import Workload
 from kdgat.memory.programs import own_programs
 from kdgat.memory.replay import Replay, replay
 from kdgat.memory.run import RunPlan, plan_run

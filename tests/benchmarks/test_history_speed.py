@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from kdgat.ops.analytics import leaderboard
 from kdgat.ops.history import query_runs
 from kdgat.runs.compact import compact
 from kdgat.runs.history import open_history
 from kdgat.workspace import Workspace
 from tests.unit.runs.folders import config, record, workspace, write_record
+from tests.unit.runs.judged import judged
 
 RUNS = 10_000
 FRESH = 50
@@ -126,6 +128,26 @@ def median_s(what: Callable[[], object], times: int) -> float:
     return statistics.median(taken)
 
 
+def fill_judged(root: Path) -> Workspace:
+    """As many runs, of which half are evaluations of the others; a few are fresh."""
+    ws = workspace(root)
+
+    def make(numbers: range) -> None:
+        for number in numbers:
+            rate, seed = number // 40 % 25 / 1000, number % 5
+            judged(
+                ws, figure(number), seed=seed,
+                config={"model.hidden": 16 << number % 4, "training.learning_rate": rate},
+                model=("gat", "vgae", "dqn")[number % 3], size=("large", "small")[number // 3 % 2],
+                dataset=("set_01", "set_02")[number // 7 % 2],
+            )  # fmt: skip
+
+    make(range(RUNS // 2))
+    compact(ws)
+    make(range(RUNS // 2, (RUNS + FRESH) // 2))
+    return ws
+
+
 def ask_board(ws: Workspace) -> None:
     with open_history(ws) as history:
         assert len(history.query(BOARD).rows) > 3
@@ -143,6 +165,7 @@ def test_history_answers_quickly_and_much_quicker_than_mlflow(tmp_path: Path) ->
     compaction_s = time.perf_counter() - start
     for number in range(RUNS, RUNS + FRESH):
         write(ws, number)
+    evaluated = fill_judged(tmp_path / "judged")
     # What was just written may change again within a tick of the clock, so it is looked at anew.
     time.sleep(3)
 
@@ -150,9 +173,14 @@ def test_history_answers_quickly_and_much_quicker_than_mlflow(tmp_path: Path) ->
         return len(query_runs(ws, where=WHERE, order_by=ORDER, limit=RUNS).rows)
 
     first_s = median_s(ours, 1)
+    # Rows are taken into memory once a process has asked a few times.
+    median_s(ours, 3)
     warm_s = median_s(ours, 25)
     top_s = median_s(lambda: query_runs(ws, where=WHERE, order_by=ORDER, limit=50), 25)
     board_s = median_s(lambda: ask_board(ws), 25)
+    standings_first_s = median_s(lambda: leaderboard(evaluated), 1)
+    median_s(lambda: leaderboard(evaluated), 3)
+    standings_s = median_s(lambda: leaderboard(evaluated), 25)
 
     import mlflow
 
@@ -179,7 +207,9 @@ def test_history_answers_quickly_and_much_quicker_than_mlflow(tmp_path: Path) ->
         f"first question of a process          {1e3 * first_s:9.1f} ms\n"
         f"runs query, all that fit             {1e3 * warm_s:9.1f} ms (again {1e3 * again_s:.1f})\n"
         f"runs query, the best 50              {1e3 * top_s:9.1f} ms\n"
-        f"leaderboard                          {1e3 * board_s:9.1f} ms\n"
+        f"SQL like a leaderboard's             {1e3 * board_s:9.1f} ms\n"
+        f"leaderboard of evaluations           {1e3 * standings_s:9.1f} ms"
+        f" (first {1e3 * standings_first_s:.1f})\n"
         f"mlflow.search_runs, all that fit     {1e3 * theirs_s:9.1f} ms  x{theirs_s / warm_s:.0f}\n"
         f"mlflow.search_runs, the best 50      {1e3 * theirs_top_s:9.1f} ms"
         f"  x{theirs_top_s / top_s:.0f}\n"

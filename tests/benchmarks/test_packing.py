@@ -37,7 +37,8 @@ from kdgat.data.packing import EpochBatches, epoch_order
 from kdgat.data.reading import read_capture
 from kdgat.data.windows import Messages, window_starts
 from kdgat.memory.affine import Shape
-from kdgat.memory.plan import Device, MemoryPlan, Workload, plan_memory
+from kdgat.memory.plan import plan_memory
+from kdgat.memory.planned import Device, MemoryPlan, Workload
 from kdgat.memory.replay import PlannedBatch, replay
 from kdgat.memory.spec import StepPrograms
 from tests.unit.memory.runs import (

@@ -15,7 +15,12 @@ import kdgat
 PACKAGE = Path(kdgat.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SCIENCE = ("configs", "ledger", "data", "models", "training", "memory", "stages")
-START_PROCESSES = {"ledger/environment.py"}
+START_PROCESSES = {
+    "ledger/environment.py",
+    "slurm/client.py",
+    "slurm/local.py",
+    "slurm/snapshot.py",
+}
 BECOME_ANOTHER = {"cli/tracking.py": ["execv"]}
 """`kdgat mlflow ui` turns into MLflow's own process; it starts none."""
 KNOW_HYDRA = {"configs/compose.py"}

@@ -34,7 +34,7 @@ def test_the_leaderboard_shows_rank_figures_interval_and_cost(swept: Tiny, kdgat
     for part in (
         "set_01 (real data", "zero_shot", "test split", "2,000 windows", "set_01-gat-large",
         "0.7100", "0.6852 to 0.7348", "32,000", "128,000", "known vehicle, 1,000 windows",
-        "note: configs > 1", "1 evaluations of simulated data are left out",
+        "note: configs > 1", "1 evaluation of simulated data is left out",
     ):  # fmt: skip
         assert part in text, part
 
@@ -100,6 +100,12 @@ def fronts(kdgat: Command) -> list[dict[str, str]]:
     return [{"runs": point["run_id"]} for point in front["front"]]
 
 
+def test_commands_to_copy_are_quoted_for_the_shell(swept: Tiny, kdgat: Command) -> None:
+    judged(Workspace(root=swept.root, home=swept.home), 0.8, dataset="alone")
+    assert "train more: 'seed=range(3)'" in kdgat("leaderboard", "--dataset", "alone").out
+    kdgat("effect", "model.dropout", "--dataset", "alone").mistake("=A,B 'seed=range(3)'")
+
+
 def test_an_effect_shows_means_and_pairs(swept: Tiny, kdgat: Command) -> None:
     words = ("effect", "model.hidden", "--dataset", "set_01", "--where", "size=large")
     said = kdgat(*words)
@@ -117,6 +123,8 @@ def test_a_front_shows_who_is_beaten_by_whom(swept: Tiny, kdgat: Command) -> Non
     (front,) = kdgat("pareto", "--x", "latency_ms", "--json").json["fronts"]
     assert front["dominated"][0]["dominated_by"] == front["front"][0]["run_id"]
     assert front["front"][0]["run_id"] in said.out
+    assert "hidden=16" in said.out
+    assert "hidden=32" in said.out
 
 
 def test_a_report_is_written_where_it_was_asked_for(swept: Tiny, kdgat: Command) -> None:

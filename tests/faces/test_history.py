@@ -65,6 +65,23 @@ def test_query_finds_runs_by_figures_and_config(trained: Tiny, kdgat: Command) -
     assert trained.teacher in said.out
 
 
+def test_whole_numbers_are_shown_without_decimals_and_others_with(
+    trained: Tiny, kdgat: Command
+) -> None:
+    names = "run_id, params.model.hidden, params.training.learning_rate"
+    said = kdgat("runs", "query", "--columns", names, "--where", "stage = 'classifier'")
+    row = next(line for line in said.out.splitlines() if trained.teacher in line)
+    assert row.split()[:2] == [trained.teacher, "4"]
+    assert "." in row.split()[2]
+    mixed = kdgat("history", "sql", "select * from (values (1.5, 3.0::double, 1), (2, 'nan', 2))")
+    assert [line.split() for line in mixed.out.splitlines()[-3:-1]] == [
+        ["1.5", "3.0000", "1"],
+        ["2.0", "nan", "2"],
+    ]
+    told = kdgat("history", "sql", "select 3.0::double, null::double union all select 4, null")
+    assert [line.split() for line in told.out.splitlines()[-3:-1]] == [["3", "-"], ["4", "-"]]
+
+
 def test_query_tells_a_mistake(trained: Tiny, kdgat: Command) -> None:
     kdgat("runs", "query", "--where", "metrics.f_one > 1").mistake("metrics.f_one")
     kdgat("runs", "query", "--where", "nonsense = 1").mistake("nonsense", "params.NAME")

@@ -45,6 +45,15 @@ def test_a_model_is_listed_shown_and_promoted(kdgat: Any) -> None:
         assert MODEL in kdgat("models", *words).out
 
 
+@pytest.mark.usefixtures("registered")
+def test_promoting_the_champion_says_that_nothing_is_to_do(kdgat: Any) -> None:
+    kdgat("models", "promote", MODEL)
+    for more in ((), ("--dry-run",)):
+        again = kdgat("models", "promote", f"{MODEL}@1", *more)
+        assert again.out == f"nothing to do: '{MODEL}@1' is the champion already\n"
+        assert again.code == 0
+
+
 def test_registering_again_changes_nothing(registered: Any, kdgat: Any) -> None:
     said = kdgat("models", "register", registered.teacher)
     assert "as it was before" in said.out
@@ -99,6 +108,11 @@ def test_a_model_is_taken_wherever_a_run_is(registered: Any, kdgat: Any) -> None
     assert kdgat("runs", "show", reference, "--json").json["record"]["run_id"] == registered.teacher
     judged = kdgat("evaluate", reference, "--json").json
     assert (judged["subject"], judged["outcome"]) == (registered.teacher, "already done")
+
+
+@pytest.mark.parametrize("command", [("runs", "show"), ("evaluate",), ("compare",)], ids=" ".join)
+def test_help_on_runs_says_that_a_model_will_do(kdgat: Any, command: tuple[str, ...]) -> None:
+    assert "simulated-gat-large@champion" in "".join(kdgat(*command, "--help").out.split())
 
 
 def test_a_champion_can_be_the_teacher(

@@ -124,7 +124,7 @@ def test_a_repair_names_what_is_foreign_and_mends_what_was_killed(trained: Any, 
     foreign = trained.home / "runs" / "simulated" / "[notes].txt"
     foreign.touch()
     trial = kdgat("runs", "repair", "--dry-run")
-    assert "2 to mend" in trial.out
+    assert trial.out.startswith("1 to mend, 1 left to you\n")
     assert json.loads(path.read_bytes())["state"] == "running"
     done = kdgat("runs", "repair").out
     assert "marked lost" in done

@@ -303,7 +303,7 @@ def test_a_gzip_file_with_a_flipped_bit_is_named_as_damaged(tmp_path: Path) -> N
     [
         (b"", "is empty"),
         (b"\n \n", "is empty"),
-        (gzip.compress(b""), "is empty"),
+        (gzip.compress(b"", mtime=0), "is empty"),
         (b"\x7fELF\x02\x01\x01\x00\x00", "is a binary file: byte 0x01 at offset 5|byte 0x00"),
         (b"1.0,caf\xe9,00,0\n", "line 1: byte 0xe9 is not UTF-8 text"),
     ],

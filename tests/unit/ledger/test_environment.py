@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -18,8 +17,6 @@ from kdgat.ledger.environment import (
     slurm_ids,
     uncommitted_diff,
 )
-
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
 
 def git(root: Path, *arguments: str) -> str:

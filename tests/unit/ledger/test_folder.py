@@ -19,8 +19,8 @@ from kdgat.errors import DataError, RunError, StorageError
 from kdgat.ledger import folder as folder_module
 from kdgat.ledger.files import read_lines, write_text
 from kdgat.ledger.folder import LOST_AFTER_S, RunFolder
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
 from kdgat.ledger.states import State
+from tests.unit.ledger.made import new_record
 
 KILLED = """
 import sys
@@ -47,23 +47,6 @@ with run.working({}):
         run.log_metrics(epoch, {"loss": float(epoch)})
         run.update(metrics={"epochs": epoch + 1.0})
 """
-
-
-def new_record(**changes: Any) -> RunRecord:
-    record = RunRecord(
-        run_id=new_run_id(),
-        stage="classifier",
-        stage_version=1,
-        dataset="set_01",
-        provenance="real",
-        model="gat",
-        size="small",
-        digest="0123456789abcdef",
-        dataset_hash="d" * 64,
-        seed=42,
-        created_at=utc_now(),
-    )
-    return record.with_changes(**changes)
 
 
 @pytest.fixture
@@ -95,9 +78,9 @@ def break_off(run: RunFolder, error: BaseException) -> None:
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
-        ({}, "small_classifier"),
-        ({"size": "large", "stage": "autoencoder"}, "large_autoencoder"),
-        ({"teacher": "20261121-074455-3f9a2c"}, "small_classifier_kd"),
+        ({}, "large_classifier"),
+        ({"size": "small", "stage": "autoencoder"}, "small_autoencoder"),
+        ({"teacher": "20261121-074455-3f9a2c"}, "large_classifier_kd"),
     ],
 )
 def test_a_folder_is_named_by_dataset_size_stage_and_teacher(
@@ -283,7 +266,7 @@ def test_a_config_that_can_not_be_read_is_named(run: RunFolder, content: str | N
 
 def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the ledger should be")
-    with pytest.raises(StorageError, match=r"runs/set_01/small_classifier"):
+    with pytest.raises(StorageError, match=r"runs/set_01/large_classifier"):
         RunFolder.create(tmp_path / "runs", new_record(), {})
 
 
@@ -357,7 +340,7 @@ def test_a_run_that_ends_between_two_looks_is_not_lost(
         run.update(state=State.COMPLETED)
         return False
 
-    monkeypatch.setattr(folder_module, "_process_exists", ends_now)
+    monkeypatch.setattr(folder_module, "process_exists", ends_now)
     assert run.current().state is State.COMPLETED
 
 

@@ -15,10 +15,11 @@ import pytest
 from kdgat.ledger.files import read_lines, write_text
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.journal import Journal
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
+from kdgat.ledger.record import utc_now
 from kdgat.ledger.repair import LEFTOVER_AFTER_S, Fault, find_faults, mend
 from kdgat.ledger.scan import run_folders
 from kdgat.ledger.states import State
+from tests.unit.ledger.made import new_run
 
 
 @pytest.fixture
@@ -38,21 +39,7 @@ def run(runs: Path) -> RunFolder:
 
 
 def add(runs: Path, **changes: Any) -> RunFolder:
-    record = RunRecord(
-        run_id=new_run_id(),
-        stage="classifier",
-        stage_version=1,
-        dataset="set_01",
-        provenance="real",
-        model="gat",
-        size="large",
-        digest="0123456789abcdef",
-        dataset_hash="d" * 64,
-        seed=42,
-        created_at=utc_now(),
-        state=State.COMPLETED,
-    )
-    folder = RunFolder.create(runs, record.with_changes(**changes), {"seed": 42})
+    folder = new_run(runs, **changes)
     folder.log_metrics(0, {"loss": 0.5})
     return folder
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +12,31 @@ import pytest
 
 from kdgat.errors import RunError
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
+from kdgat.ledger.journal import Journal
+from kdgat.ledger.record import RunRecord
 from kdgat.ledger.scan import broken, find_run, readable, run_folders
 from kdgat.ledger.states import State
+from tests.unit.ledger.made import new_run
 
 START = datetime(2026, 11, 21, 7, 44, 55, tzinfo=UTC)
 
 
 def add(runs: Path, minute: int, **changes: Any) -> str:
     """A run that began so many minutes after START; returns its id."""
-    record = RunRecord(
-        run_id=new_run_id(START + timedelta(minutes=minute)),
-        stage="classifier",
-        stage_version=1,
-        dataset="set_01",
-        provenance="real",
-        model="gat",
-        size="large",
-        digest="0123456789abcdef",
-        dataset_hash="d" * 64,
-        seed=42,
-        created_at=utc_now(),
-        state=State.COMPLETED,
-    )
-    RunFolder.create(runs, record.with_changes(**changes), {})
-    return changes.get("run_id", record.run_id)
+    return new_run(runs, minute, **changes).path.name
 
 
 def ids(folders: list[RunFolder]) -> list[str]:
     return [folder.path.name for folder in folders]
 
 
+def find(runs: Path, reference: str, *accept: Callable[[RunRecord], bool]) -> RunFolder:
+    return find_run(runs, reference, *accept, journal=Journal(runs / "journal"))
+
+
 def refusal(runs: Path, reference: str) -> RunError:
     with pytest.raises(RunError) as caught:
-        find_run(runs, reference)
+        find(runs, reference)
     return caught.value
 
 
@@ -93,27 +85,27 @@ def test_a_broken_record_is_named_and_never_hides_the_others(
     faults = broken(folders)
     assert len(faults) == 1
     assert str(path) in faults[0].problem
-    assert find_run(tmp_path, good).path.name == good
-    assert find_run(tmp_path, "latest").path.name == newest
+    assert find(tmp_path, good).path.name == good
+    assert find(tmp_path, "latest").path.name == newest
     assert refusal(tmp_path, bad).problem == faults[0].problem
 
 
 def test_a_broken_newest_run_is_not_the_latest(tmp_path: Path) -> None:
     good, bad = add(tmp_path, 0), add(tmp_path, 1)
     (tmp_path / "set_01" / "large_classifier" / bad / "run.json").write_text("{")
-    assert find_run(tmp_path, "latest").path.name == good
+    assert find(tmp_path, "latest").path.name == good
 
 
 def test_a_run_is_found_by_its_id_or_a_beginning_that_fits_one(tmp_path: Path) -> None:
     first, second = add(tmp_path, 0), add(tmp_path, 1)
-    assert find_run(tmp_path, first).path.name == first
-    assert find_run(tmp_path, second[:15]).path.name == second
+    assert find(tmp_path, first).path.name == first
+    assert find(tmp_path, second[:15]).path.name == second
 
 
 def test_a_whole_id_wins_over_a_longer_one_that_begins_with_it(tmp_path: Path) -> None:
     add(tmp_path, 0, run_id="20261121-074455-3f9a2c-again")
     short = add(tmp_path, 0, run_id="20261121-074455-3f9a2c")
-    assert find_run(tmp_path, short).path.name == short
+    assert find(tmp_path, short).path.name == short
 
 
 def test_an_ambiguous_beginning_names_three_of_those_it_fits(tmp_path: Path) -> None:
@@ -141,9 +133,23 @@ def test_the_latest_is_the_newest_completed_one_that_is_accepted(tmp_path: Path)
     newer = add(tmp_path, 1)
     for minute, state in enumerate(set(State) - {State.COMPLETED}, start=2):
         add(tmp_path, minute, state=state)
-    assert find_run(tmp_path, "latest").path.name == newer
-    accepted = find_run(tmp_path, "latest", lambda record: record.model == "vgae")
+    assert find(tmp_path, "latest").path.name == newer
+    accepted = find(tmp_path, "latest", lambda record: record.model == "vgae")
     assert accepted.path.name == old
+
+
+def test_the_latest_is_no_run_that_was_archived_or_removed(tmp_path: Path) -> None:
+    old, archived, removed = (add(tmp_path, minute) for minute in range(3))
+    journal = Journal(tmp_path / "journal")
+    journal.append("archived", run_id=archived)
+    journal.append("removed", run_id=removed, name="n", folder="f")
+    assert find(tmp_path, "latest").path.name == old
+    assert find(tmp_path, archived).path.name == archived
+    journal.append("unarchived", run_id=archived)
+    assert find(tmp_path, "latest").path.name == archived
+    for run in (old, archived):
+        journal.append("archived", run_id=run)
+    assert "archived" in refusal(tmp_path, "latest").hint
 
 
 def test_no_latest_is_told(tmp_path: Path) -> None:
@@ -153,7 +159,7 @@ def test_no_latest_is_told(tmp_path: Path) -> None:
 
 def test_a_filter_is_for_the_latest_alone(tmp_path: Path) -> None:
     mine = add(tmp_path, 0)
-    assert find_run(tmp_path, mine, lambda _: False).path.name == mine
+    assert find(tmp_path, mine, lambda _: False).path.name == mine
 
 
 def test_a_lost_run_is_told_among_the_readable(tmp_path: Path) -> None:

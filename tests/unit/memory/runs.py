@@ -15,7 +15,7 @@ from kdgat.configs.training import ResourcesConfig, TrainingConfig
 from kdgat.data.packing import BatchLimits, EpochBatches, epoch_order, pack, plan_epoch
 from kdgat.data.store import GraphStore
 from kdgat.memory.affine import Block, Shape, StepProgram
-from kdgat.memory.plan import Workload
+from kdgat.memory.planned import Workload
 from kdgat.memory.replay import PlannedBatch
 from kdgat.memory.spec import Device, StepPrograms, StepSpec
 from kdgat.memory.steps import step_programs

@@ -14,7 +14,7 @@ from kdgat.configs.run import RunConfig
 from kdgat.data.captures import DatasetManifest, save_manifest
 from kdgat.errors import ConfigError, RunError
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
+from kdgat.ledger.record import new_run_id
 from kdgat.ops.config import (
     FieldDifference,
     FieldOrigin,
@@ -27,6 +27,7 @@ from kdgat.ops.config import (
 )
 from kdgat.stages.table import STAGES
 from kdgat.workspace import Workspace
+from tests.unit.ledger.made import new_record
 
 MINE = DatasetConfig(name="mine", format="candump", provenance="imported")
 
@@ -46,18 +47,13 @@ def ingest(ws: Workspace, dataset: DatasetConfig) -> Path:
 
 
 def add_run(ws: Workspace, config: RunConfig) -> str:
-    record = RunRecord(
-        run_id=new_run_id(),
-        stage="classifier",
-        stage_version=1,
+    record = new_record(
         dataset=config.dataset.name,
         provenance=config.dataset.provenance,
         model=config.model.kind,
         size=config.size,
         digest=config.digest(),
-        dataset_hash="d" * 64,
         seed=config.seed,
-        created_at=utc_now(),
     )
     RunFolder.create(ws.runs, record, config.model_dump(mode="json"))
     return record.run_id
@@ -77,6 +73,19 @@ def test_what_is_shown_is_plain_json_that_composes_to_the_same_run(ws: Workspace
     view = show_config(ws, overrides=["size=small"])
     again = RunConfig.model_validate(json.loads(json.dumps(view.config)))
     assert again.digest() == view.digest
+
+
+@pytest.mark.parametrize("teacher", ["latest", "mine-gat-large@champion", "20261121-07"])
+def test_no_digest_is_shown_while_the_teacher_is_yet_to_be_found(
+    ws: Workspace, teacher: str
+) -> None:
+    view = show_config(ws, overrides=["size=small", f"distillation.teacher={teacher}"])
+    assert view.digest is None
+
+
+def test_a_teacher_that_is_a_whole_run_id_is_part_of_the_digest(ws: Workspace) -> None:
+    overrides = ["size=small", f"distillation.teacher={new_run_id()}"]
+    assert show_config(ws, overrides=overrides).digest == compose_config(ws, overrides).digest()
 
 
 def test_each_field_is_explained_once_with_value_origin_and_line(ws: Workspace) -> None:

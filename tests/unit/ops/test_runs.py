@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from kdgat.errors import KdgatError, RunError
 from kdgat.ledger.files import write_text
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.journal import Journal
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
+from kdgat.ledger.record import utc_now
 from kdgat.ledger.states import State
 from kdgat.ops.runs import (
     archive_runs,
@@ -25,6 +25,7 @@ from kdgat.ops.runs import (
     unarchive_runs,
 )
 from kdgat.workspace import Workspace
+from tests.unit.ledger.made import new_run
 
 START = datetime(2026, 11, 21, 7, 44, 55, tzinfo=UTC)
 
@@ -36,21 +37,7 @@ def ws(tmp_path: Path) -> Workspace:
 
 def add(ws: Workspace, minute: int, **changes: Any) -> RunFolder:
     """A run that began so many minutes after START."""
-    record = RunRecord(
-        run_id=new_run_id(START + timedelta(minutes=minute)),
-        stage="classifier",
-        stage_version=1,
-        dataset="set_01",
-        provenance="real",
-        model="gat",
-        size="large",
-        digest="0123456789abcdef",
-        dataset_hash="d" * 64,
-        seed=42,
-        created_at=utc_now(),
-        state=State.COMPLETED,
-    )
-    return RunFolder.create(ws.runs, record.with_changes(**changes), {"seed": 42})
+    return new_run(ws.runs, minute, **changes)
 
 
 def test_a_workspace_without_runs_has_an_empty_list(ws: Workspace) -> None:
@@ -126,6 +113,8 @@ def test_a_run_is_shown_with_config_epochs_and_events(ws: Workspace) -> None:
 def test_the_latest_run_shown_is_the_newest_completed_one(ws: Workspace) -> None:
     newest = [add(ws, 0), add(ws, 1), add(ws, 2, state=State.FAILED)][1]
     assert show_run(ws, "latest").record.run_id == newest.path.name
+    archive_runs(ws, ["latest"])
+    assert show_run(ws, "latest").record.run_id != newest.path.name
 
 
 def test_a_run_that_does_not_exist_or_can_not_be_read_is_an_error(ws: Workspace) -> None:
@@ -274,6 +263,19 @@ def test_a_run_that_others_were_made_from_is_removed_by_force_or_with_them(
     assert sorted(listed_ids(ws)) == users
     remove_runs(ws, users)
     assert listed_ids(ws) == []
+
+
+def test_a_teacher_is_told_its_students_and_not_what_judged_them(ws: Workspace) -> None:
+    teacher = add(ws, 0).path.name
+    student = add(ws, 1, size="small", teacher=teacher).path.name
+    of_student = add(ws, 2, stage="evaluation", teacher=teacher, subject=student).path.name
+    of_teacher = add(ws, 3, stage="evaluation", subject=teacher).path.name
+    assert refusal(ws, teacher).problem == (
+        f"run '{teacher}' is the teacher of {student}, and judged by {of_teacher}"
+    )
+    assert refusal(ws, student).problem == f"run '{student}' is judged by {of_student}"
+    remove_runs(ws, [student, of_teacher], force=True)
+    assert remove_runs(ws, [teacher]).items[0].run_id == teacher
 
 
 def test_a_registered_run_is_removed_only_by_force(ws: Workspace) -> None:

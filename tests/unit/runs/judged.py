@@ -11,6 +11,7 @@ from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord, new_run_id
 from kdgat.ledger.states import State
 from kdgat.workspace import Workspace
+from tests.unit.ledger.made import new_record
 
 START = datetime(2026, 11, 21, 7, 44, 55, tzinfo=UTC)
 SCENARIOS = ("test_01_known_vehicle", "test_02_unknown_vehicle")
@@ -21,16 +22,8 @@ _minutes = itertools.count()
 def trained(ws: Workspace, *, config: dict[str, Any] | None = None, **changes: Any) -> RunRecord:
     """A completed training run; `config` holds dotted leaves that differ from the usual ones."""
     now = START + timedelta(minutes=next(_minutes))
-    record = RunRecord(
+    record = new_record(
         run_id=new_run_id(now),
-        stage="classifier",
-        stage_version=1,
-        dataset="set_01",
-        provenance="real",
-        model="gat",
-        size="large",
-        digest="0123456789abcdef",
-        dataset_hash="d" * 64,
         seed=0,
         created_at=now.isoformat(),
         started_at=now.isoformat(),

@@ -17,10 +17,10 @@ from typing import Any
 
 from kdgat.ledger.files import content_hash, write_json, write_text
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord
 from kdgat.ledger.states import State
 from kdgat.runs.store import create_store, database
 from kdgat.workspace import Workspace
+from tests.unit.ledger.made import new_record
 
 START = datetime(2026, 11, 21, 10, 0, 0, 123_000, tzinfo=UTC)
 SCENARIO = "test_01_known_vehicle_known_attack"
@@ -66,13 +66,10 @@ def make_run(
     **changes: Any,
 ) -> RunFolder:
     """One run of so many epochs; times are made up and always the same."""
-    record = RunRecord(
+    record = new_record(
         run_id=run_id(number),
-        stage="classifier",
-        stage_version=1,
         dataset=dataset,
         provenance=provenance,
-        model="gat",
         size=size,
         digest=f"{number:016x}",
         dataset_hash="a" * 64,

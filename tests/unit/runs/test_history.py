@@ -307,6 +307,71 @@ def test_threads_ask_at_once(ws: Workspace) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("change", ["fresh", "resumed", "gone", "removed", "archived", "compacted"])
+def test_rows_held_from_earlier_questions_are_told_as_they_are_now(
+    ws: Workspace, change: str
+) -> None:
+    folders = [write_run(ws, number, state="failed") for number in range(6)]
+    write_evaluation(ws, 20, 3)
+    compact(ws)
+    for _ in range(4):
+        assert history_rows(ws) == true_rows(ws)
+    match change:
+        case "fresh":
+            write_run(ws, 7)
+        case "resumed":
+            rewrite(folders[1], state="completed", attempts=2, metrics={"best_val_loss": 0.5})
+        case "gone":
+            folders[1].rename(ws.root / "elsewhere")
+        case "compacted":
+            write_run(ws, 8)
+            compact(ws)
+        case _:
+            Journal(ws.journal).append(change, run_id=run_id(1), name="x", folder="y")
+    for _ in range(4):
+        if change in ("removed", "archived"):
+            with open_history(ws) as history:
+                told = history.query("select archived from runs where run_id = ?", [run_id(1)])
+                figures = history.query(
+                    "select count(*) from metrics where run_id = ?", [run_id(1)]
+                )
+            assert told.rows == (() if change == "removed" else ((True,),))
+            assert (figures.rows[0][0] == 0) == (change == "removed")
+        else:
+            assert history_rows(ws) == true_rows(ws)
+
+
+def test_what_is_held_can_not_be_changed_by_a_statement(ws: Workspace) -> None:
+    write_run(ws, 1)
+    compact(ws)
+    for _ in range(4):
+        assert ids(ws) == [run_id(1)]
+    for sql in (
+        'delete from held.main."_runs"',
+        'drop table held.main."_runs"',
+        'update held.main."_runs" set state = 1',
+        "create table held.main.mine as select 1",
+        "create table mine as select 1",
+    ):
+        with open_history(ws) as history, pytest.raises(HistoryError, match="read-only"):
+            history.query(sql)
+    with open_history(ws) as history:
+        history.query("select * from runs")
+        history.query("create temporary table mine as select 1")
+    with open_history(ws) as history, pytest.raises(HistoryError, match="mine"):
+        history.query("select * from mine")
+    assert ids(ws) == [run_id(1)]
+
+
+def test_hostile_text_of_a_fresh_folder_is_text(ws: Workspace) -> None:
+    texts = ["'); drop view runs; --", "\x00", '"', "\u202e", "x" * 100_000, "{rows}", "$1", "?"]
+    for number, text in enumerate(texts):
+        write_run(ws, number, host=text)
+    with open_history(ws) as history:
+        told = history.query("select host from runs order by run_id").rows
+    assert [row[0] for row in told] == texts
+
+
 def test_a_new_run_is_seen_at_once_by_a_process_that_looked_before(ws: Workspace) -> None:
     for number in range(20):
         write_run(ws, number, state="planned")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from kdgat.runs import compact as compact_module
 from kdgat.runs import parts as parts_module
 from kdgat.runs.compact import AUTOMATIC_ABOVE, compact
 from kdgat.runs.history import open_history
-from kdgat.runs.lease import take_lease
+from kdgat.runs.lease import Lease, hold_lease
 from kdgat.runs.manifest import Manifest, Part, commit, newest_numbers, read_manifest
 from kdgat.runs.revision import worth_merging
 from kdgat.runs.snapshot import current_manifest
@@ -184,57 +183,28 @@ def test_a_reader_keeps_what_it_began_with_while_others_compact(ws: Workspace) -
     assert history_rows(ws) == true_rows(ws)
 
 
-class TestTheLease:
-    def test_lets_one_compact_at_a_time(self, ws: Workspace) -> None:
-        write_run(ws, 1)
-        held = take_lease(ws.history / "lease.json", "the history")
-        assert held is not None
+def test_one_compacts_at_a_time(ws: Workspace) -> None:
+    write_run(ws, 1)
+    with hold_lease(ws.history / "lease", "the history"):
         assert compact(ws).outcome == "busy"
-        held.release()
-        assert compact(ws).outcome == "compacted"
+    assert compact(ws).outcome == "compacted"
+    assert compact(ws).outcome == "nothing to do"
 
-    @pytest.mark.parametrize(
-        "terms",
-        [
-            {"owner": "x", "host": "elsewhere", "pid": 1, "expires": 1.0},
-            {"owner": "x", "host": os.uname().nodename, "pid": 2**22 + 1, "expires": 9e12},
-        ],
-        ids=["expired", "its process is dead"],
-    )
-    def test_of_one_who_is_gone_is_broken(self, ws: Workspace, terms: dict[str, object]) -> None:
-        write_run(ws, 1)
-        ws.history.mkdir(parents=True)
-        (ws.history / "lease.json").write_text(json.dumps(terms))
-        assert compact(ws).outcome == "compacted"
-        assert not (ws.history / "lease.json").exists()
 
-    def test_of_one_elsewhere_holds_until_it_expires(self, ws: Workspace) -> None:
-        write_run(ws, 1)
-        ws.history.mkdir(parents=True)
-        lease = ws.history / "lease.json"
-        lease.write_text(
-            json.dumps({"owner": "x", "host": "elsewhere", "pid": 1, "expires": time.time() + 60})
-        )
-        assert compact(ws).outcome == "busy"
+def test_a_compaction_that_was_taken_over_stops(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(ws, 1)
 
-    def test_that_was_cut_short_expires_by_its_time(self, ws: Workspace) -> None:
-        write_run(ws, 1)
-        ws.history.mkdir(parents=True)
-        lease = ws.history / "lease.json"
-        lease.write_text("")
-        assert compact(ws).outcome == "busy"
-        age(lease, 600)
-        assert compact(ws).outcome == "compacted"
+    def taken_over(self: Lease) -> None:
+        raise StorageError("the history was taken over", hint="nothing is lost")
 
-    def test_that_another_took_over_is_told(self, ws: Workspace) -> None:
-        held = take_lease(ws.history / "lease.json", "the history")
-        assert held is not None
-        held.check()
-        (ws.history / "lease.json").write_text("{}")
-        with pytest.raises(StorageError, match="took over the history"):
-            held.check()
-        held.release()
-        assert (ws.history / "lease.json").exists()
+    monkeypatch.setattr(Lease, "check", taken_over)
+    with pytest.raises(StorageError, match="taken over"):
+        compact(ws)
+    monkeypatch.undo()
+    assert compact(ws).outcome == "nothing to do"
+    assert history_rows(ws) == true_rows(ws)
 
 
 def test_of_two_that_commit_the_same_version_one_wins(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kdgat.errors import HistoryError
 from kdgat.ledger.journal import Journal
 from kdgat.runs.compact import compact
-from kdgat.runs.database import connection
+from kdgat.runs.database import database_of
 from kdgat.runs.functions import FUNCTIONS, TABLE_FUNCTIONS
 from kdgat.runs.guard import guarded
 from kdgat.runs.history import open_history, user_query
@@ -269,7 +269,7 @@ def test_python_variables_are_no_tables(ws: Workspace) -> None:
     secret = pa.table({"x": [1]})
     with pytest.raises(HistoryError):
         user_query(ws, "select * from secret")
-    with connection([], 64) as database, pytest.raises(duckdb.Error):
+    with database_of([], 64).connection() as database, pytest.raises(duckdb.Error):
         database.execute("select * from secret")
     assert len(secret) == 1
 

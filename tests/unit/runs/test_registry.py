@@ -233,7 +233,15 @@ class TestPromotion:
         judged(ws, 1, GOOD)
         with pytest.raises(RunError) as caught:
             promote(ws, MODEL, promotion_rule(["scenario=test_09"]))
-        assert SCENARIO in caught.value.hint
+        assert caught.value.hint == f"choose one with --rule scenario=...: {SCENARIO}"
+
+    def test_names_the_attack_types_of_a_scenario(self, ws: Workspace) -> None:
+        judged(ws, 1, GOOD)
+        with pytest.raises(
+            RunError, match=f"no attack_type 'dso' in scenario '{SCENARIO}'"
+        ) as told:
+            promote(ws, MODEL, promotion_rule(["attack_type=dso"]))
+        assert told.value.hint == "choose one with --rule attack_type=...: all"
 
     def test_of_the_champion_itself_changes_nothing(self, ws: Workspace) -> None:
         judged(ws, 1, GOOD)

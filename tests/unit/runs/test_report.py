@@ -12,9 +12,7 @@ import pytest
 
 from kdgat.errors import RunError
 from kdgat.ops.report import ReportSummary, write_report
-from kdgat.runs.figures import METRICS
-from kdgat.runs.plots import COLOURS, Bars, scenario_bars
-from kdgat.runs.statistics import estimate
+from kdgat.runs.drawing import COLOURS
 from kdgat.workspace import Workspace
 from tests.unit.runs.judged import SCENARIOS, judge, judged, trained
 
@@ -182,6 +180,46 @@ def test_ids_are_unique_and_every_link_leads_somewhere(ws: Workspace) -> None:
     assert set(targets) <= set(page.ids)
 
 
+def test_what_is_said_already_is_not_said_in_each_row(ws: Workspace) -> None:
+    judged(ws, 0.9, provenance="simulated", dataset="simulated_car")
+    _, html, _ = report(ws)
+    # In the warning, the contents and the section's heading.
+    assert html.count('class="badge simulated"') == 3
+
+
+def test_what_is_wider_than_a_narrow_screen_says_that_it_scrolls(ws: Workspace) -> None:
+    judged(ws, 0.8)
+    page, _, _ = report(ws)
+    inside = ("scroll", "plot wide", "plot small")
+    scrolling = [each for each in page.named("div") if each.get("class") in inside]
+    assert len([each for each in scrolling if each["class"] != "scroll"]) == 4
+    assert all(each.get("tabindex") == "0" and each.get("role") == "region" for each in scrolling)
+    assert page.text.count("scroll sideways") == 6
+
+
+def test_captions_of_a_single_config_and_epoch_say_so(ws: Workspace) -> None:
+    record = judged(ws, 0.8)
+    (folder,) = ws.runs.glob(f"*/*/{record.run_id}")
+    metrics = folder / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().splitlines()[0] + "\n")
+    page, _, _ = report(ws)
+    assert "1 of 1 configs" not in page.text
+    assert "There is one config, so it is the front." in page.text
+    assert "Of a single epoch, filled: validation; hollow: training." in page.text
+
+
+def test_captions_of_fronts_explain_lines_and_axis(ws: Workspace) -> None:
+    for seed in range(2):
+        judged(ws, 0.8 + seed / 1000, seed=seed, config={"model.hidden": 16}, parameters=10)
+        judged(ws, 0.81 + seed / 1000, seed=seed, config={"model.hidden": 32}, parameters=20)
+    page, _, _ = report(ws)
+    assert "2 of 2 configs are on the front" in page.text
+    assert "The vertical axis shows 0.76 to 0.86 of the whole 0 to 1." in page.text
+    assert "Grey lines with caps are 95 % t-intervals over seeds." in page.text
+    assert "The blue steps join the front." in page.text
+    assert "gat-large (hidden=16)" in page.text
+
+
 def test_one_seed_is_said_to_have_no_interval(ws: Workspace) -> None:
     judged(ws, 0.8)
     page, _, _ = report(ws)
@@ -247,22 +285,3 @@ def test_nothing_judged_says_what_to_do(ws: Workspace) -> None:
     with pytest.raises(RunError) as caught:
         write_report(ws)
     assert "kdgat evaluate" in caught.value.hint
-
-
-def test_bars_of_a_rate_begin_at_zero_and_end_at_one() -> None:
-    svg = scenario_bars("k", METRICS["f1"], ["a"], [Bars("m", (estimate([0.97]),))])
-    ticks = re.findall(r">([0-9.]+)</text>", svg)
-    assert {"0.0", "1.0"} <= set(ticks)
-    assert "0.970" in ticks
-
-
-def test_bars_below_zero_have_room() -> None:
-    svg = scenario_bars("k", METRICS["mcc"], ["a"], [Bars("m", (estimate([-0.5]),))])
-    assert "\N{MINUS SIGN}1" in svg
-
-
-def test_pictures_take_the_pages_colours() -> None:
-    svg = scenario_bars("k", METRICS["f1"], ["a"], [Bars("m", (estimate([0.9]),))])
-    assert "currentColor" in svg
-    assert "var(--grid)" in svg
-    assert not re.search(r"#0[147]0[258]0[369]", svg)

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from kdgat.errors import RunError, StorageError
-from kdgat.ledger.files import write_json
 from kdgat.ledger.journal import Journal
 from kdgat.ledger.states import State
+from kdgat.ops.models import promote as promote_model
+from kdgat.ops.models import register as register_model
+from kdgat.runs.lease import hold_lease
 from kdgat.runs.store import database, mirrored, mirrored_by_search, open_store
-from kdgat.runs.sync_lease import hold_lease
 from kdgat.runs.tracking import pending, sync_after, sync_runs
 from kdgat.workspace import Workspace
 from tests.unit.runs.small_ledger import (
@@ -273,30 +274,6 @@ def test_a_second_sync_says_who_holds_the_store(ws: Workspace) -> None:
     assert sync_runs(ws).created == (run_id(1),)
 
 
-def test_the_lease_of_a_dead_process_is_taken_over(ws: Workspace) -> None:
-    with hold_lease(ws.mlflow / "lease", "it") as lease:
-        holder = json.loads(lease.path.read_bytes())
-        write_json(lease.path, {**holder, "pid": 2**22 + 1})
-        with (
-            hold_lease(ws.mlflow / "lease", "it"),
-            pytest.raises(StorageError, match="taken over"),
-        ):
-            lease.check()
-
-
-def test_a_lease_that_is_not_renewed_expires(ws: Workspace) -> None:
-    with hold_lease(ws.mlflow / "lease", "it") as lease:
-        write_json(lease.path, {"host": "elsewhere", "pid": 1, "since": "long ago"})
-        with (
-            pytest.raises(StorageError, match="on host elsewhere"),
-            hold_lease(ws.mlflow / "lease", "it"),
-        ):
-            pass
-        os.utime(lease.path, (1, 1))
-        with hold_lease(ws.mlflow / "lease", "it"):
-            pass
-
-
 def test_a_broken_folder_is_named_and_stops_no_other(ws: Workspace) -> None:
     make_run(ws, 1)
     (make_run(ws, 2).path / "run.json").write_text("{")
@@ -320,6 +297,21 @@ def test_after_a_run_a_failure_is_an_event_and_a_sentence(
     assert json.loads(last)["event"] == "sync_failed"
     assert sync_after(ws, run_id(1)) is None
     assert pending(ws) == ()
+
+
+def test_what_is_new_of_a_run_is_told_by_its_name(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KDGAT_NO_SYNC", raising=False)
+    make_run(ws, 1)
+    with hold_lease(ws.mlflow / "lease", "the MLflow store"):
+        registered = register_model(ws, run_id(1), challenger=False)
+        promoted = promote_model(ws, registered.version.reference, alias="challenger")
+    reference = registered.version.reference
+    assert (registered.not_in_mlflow or "").startswith(f"'{reference}' is not in MLflow yet: ")
+    assert (promoted.not_in_mlflow or "").startswith(
+        f"'{reference}' as challenger is not in MLflow yet: "
+    )
 
 
 def test_after_a_run_nothing_is_done_where_it_is_not_wanted(
@@ -348,6 +340,18 @@ def test_a_store_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     make_run(ws, 1)
     assert sync_runs(ws).created == (run_id(1),)
     assert not leftover.exists()
+
+
+def test_an_artifact_that_a_killed_sync_left_half_copied_is_swept(ws: Workspace) -> None:
+    make_run(ws, 1)
+    sync_runs(ws)
+    before = contents(ws)
+    (place,) = ws.mlflow.glob("artifacts/**/config.json")
+    (place.parent / ".artifact.uploading.q4cqvpd4").write_bytes(b"half")
+    assert contents(ws) != before
+    make_run(ws, 2)
+    sync_runs(ws)
+    assert not list(ws.mlflow.glob("artifacts/**/.artifact.uploading.*"))
 
 
 def test_a_foreign_database_is_told_in_one_sentence(ws: Workspace) -> None:

@@ -16,13 +16,13 @@ from kdgat.data.simulate import simulate
 from kdgat.errors import CheckpointError, DataError
 from kdgat.ledger.files import content_hash, read_lines
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
 from kdgat.models.table import build_model
 from kdgat.stages.evaluate import EvaluationReport, evaluate
 from kdgat.stages.ingest import ingest
 from kdgat.stages.prepare import Prepared, prepare, scenario_folder, scenarios
 from kdgat.training.calibration import Calibration
 from kdgat.training.checkpoint import TrainedModel
+from tests.unit.ledger.made import new_record
 
 CONFIG = RunConfig(model=GatConfig(hidden=2, heads=1, layers=1, readout=2))
 
@@ -52,18 +52,8 @@ def _subject(prepared: Prepared, *, ended: bool = True) -> TrainedModel:
 
 
 def _run(runs: Path) -> RunFolder:
-    record = RunRecord(
-        new_run_id(),
-        "evaluation",
-        1,
-        "simulated",
-        "simulated",
-        "gat",
-        "small",
-        "d",
-        "h",
-        0,
-        utc_now(),
+    record = new_record(
+        stage="evaluation", dataset="simulated", provenance="simulated", size="small"
     )
     return RunFolder.create(runs, record, {})
 
