@@ -87,8 +87,15 @@ def render(
 
     Raises:
         ConfigError: a name holds characters that an #SBATCH line can't.
-        SlurmError: a path can't stand in a script, or the template lacks a place.
+        SlurmError: a path can't stand in a script or in an output's name, or the template lacks a
+            place.
     """
+    # Slurm takes the folder of a job for part of the pattern of its output's name.
+    if cluster.scheduler == "slurm" and any(character in str(home) for character in "%\\"):
+        raise SlurmError(
+            f"a job's output can't be written below '{home}': Slurm reads % and \\ in its name",
+            hint="set KDGAT_HOME to a folder without them in its name",
+        )
     parts = {
         "DIRECTIVES": _lines(_directives(job)) if cluster.scheduler == "slurm" else "",
         "SETTINGS": _lines(_settings(job, python, code, home)),

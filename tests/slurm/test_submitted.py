@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -199,14 +200,16 @@ def test_a_controller_that_dies_and_returns_loses_no_run_and_gets_none_twice(
         assert seen.returncode == 0, seen.stderr
         assert first in seen.stdout
     finally:
-        controller = subprocess.Popen(
-            ["slurmctld", "-D"],
-            env={**slurm, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        pid_file.write_text(str(controller.pid))
-    lab.until(lambda: "is UP" in lab.slurm("scontrol", "ping"), 60)
+        # Not by subprocess: the controller is to outlive this process, as it did before.
+        where = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+        program = shutil.which("slurmctld", path=where)
+        assert program
+        null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
+        pid = os.posix_spawn(
+            program, [program, "-D"], {**slurm, "PATH": where}, file_actions=null, setsid=True
+        )
+        pid_file.write_text(str(pid))
+    lab.until(lambda: "is UP" in lab.slurm("scontrol", "ping", check=False), 60)
     second = lab.submit(*waiting)["runs"][0]["run_id"]
     assert lab.submit(*waiting)["jobs"] == []
     assert set(lab.until_ended([first, second]).values()) == {State.COMPLETED}
@@ -255,7 +258,7 @@ def test_a_home_whose_name_is_a_program_stays_a_name(
     slurm: Mapping[str, str], tmp_path: Path
 ) -> None:
     lab = make_lab(tmp_path / "lab", slurm)
-    hostile = tmp_path / "a $(touch pwned) `touch pwned`; touch pwned 'b\" %j %% \\ &"
+    hostile = tmp_path / "a $(touch pwned) `touch pwned`; touch pwned 'b\" & <x> *"
     lab.home.rename(hostile)
     lab = Lab(lab.root, {**lab.environ, "KDGAT_HOME": str(hostile)})
     run_id = lab.submit(*TINY, *SMALL_JOB)["runs"][0]["run_id"]

@@ -177,6 +177,13 @@ def test_a_path_that_no_script_can_hold_is_refused(path: str) -> None:
         rendered(job(), home=path)
 
 
+@pytest.mark.parametrize("home", ["/h/%j", "/h/a\\b"])
+def test_a_home_that_slurm_would_read_a_pattern_in_is_refused(home: str) -> None:
+    with pytest.raises(SlurmError, match="output can't be written below"):
+        rendered(job(), home=home)
+    assert home in rendered(job(cluster="local"), LOCAL, home=home)
+
+
 def test_code_that_no_search_path_can_hold_is_refused() -> None:
     with pytest.raises(SlurmError, match="colon"):
         rendered(job(), code="/a:b/code")
