@@ -117,6 +117,9 @@ def submit(
 
 
 def _print_plan(plan: SubmissionPlan) -> None:
+    # The scripts first: what a person reads is then at the end.
+    for number, planned in enumerate(plan.jobs, 1):
+        say(f"script of job {number}:", "", planned.script)
     _print_runs(plan.runs)
     if plan.jobs:
         columns = (
@@ -130,8 +133,6 @@ def _print_plan(plan: SubmissionPlan) -> None:
         say("nothing would be submitted: all of it is done or submitted already")
     say(*(f"assumed: {each}" for each in plan.assumed))
     warn(*plan.warnings)
-    if plan.jobs:
-        say("the scripts are in the output of --json, at jobs[].script")
 
 
 def _job_row(planned: PlannedJob, number: int, jobs: tuple[PlannedJob, ...]) -> tuple[object, ...]:

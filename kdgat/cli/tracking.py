@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from kdgat.cli.options import AsJson, complete_run
-from kdgat.cli.output import counted, print_json, progress_bar, say
+from kdgat.cli.output import counted, print_json, progress_bar, say, warn
+from kdgat.errors import KdgatError
 from kdgat.workspace import Workspace
 
 app = typer.Typer(help="Look at the runs in MLflow.", no_args_is_help=True)
@@ -56,19 +57,26 @@ def ui(
         bool, typer.Option("--json", help="Print the command as JSON, and don't run it.")
     ] = False,
 ) -> None:
-    """Serve MLflow's own pages on the runs, until interrupted.
+    """Bring MLflow up to date and serve its own pages on the runs, until interrupted.
 
     Example: kdgat mlflow ui --port 5001
     """
     import shlex
 
     from kdgat.ops.tracking import mlflow_ui
+    from kdgat.ops.tracking import sync as sync_op
 
     found = mlflow_ui(Workspace.find(), host=host, port=port)
     if as_json:
         return print_json(found)
     if dry_run:
         return say(shlex.join(found.command))
+    # What jobs did on other machines is not in the store yet.
+    with progress_bar() as progress:
+        try:
+            sync_op(Workspace.find(), progress=progress)
+        except KdgatError as error:
+            warn(f"the pages may lack runs: {error.problem}")
     say(f"{found.address} (Ctrl-C ends it)")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # This process becomes MLflow's: nothing is left running beside it.

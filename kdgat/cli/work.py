@@ -11,7 +11,6 @@ from kdgat.cli.options import AsJson, RunReference
 from kdgat.cli.output import print_json, say
 from kdgat.ledger.record import utc_now
 from kdgat.progress import Progress
-from kdgat.slurm.script import SAVED
 from kdgat.workspace import Workspace
 
 
@@ -30,6 +29,7 @@ def work(
     Example: kdgat work 20261121-074455-123f9a2
     """
     from kdgat.ops.work import work as do
+    from kdgat.slurm.script import SAVED
 
     # Of several processes that share a training, one tells.
     silent = as_json or os.environ.get("SLURM_PROCID", "0") != "0"

@@ -92,10 +92,10 @@ def _on_time(used: Efficiency) -> str | None:
             "it met its time limit; ask for more with --time, or let it go on with `kdgat submit`"
         )
     if share > _MUCH:
-        return f"used {share:.0%} of the time asked for; ask for a little more"
+        return f"used {100 * share:.0f} % of the time asked for; ask for a little more"
     wise = math.ceil(max(elapsed * _SPARE, _SHORT_S) / _QUARTER_S) * _QUARTER_S
     if share < _LITTLE and wise < (used.time_limit_s or 0):
-        return f"used {share:.0%} of the time asked for; ask for --time {show_time(wise)}"
+        return f"used {100 * share:.0f} % of the time asked for; ask for --time {show_time(wise)}"
     return None
 
 
@@ -114,10 +114,10 @@ def _on_memory(used: Efficiency) -> str | None:
     if share is None or held is None:
         return None
     if share > _MUCH:
-        return f"used {share:.0%} of the memory asked for; ask for more with --memory-gb"
+        return f"used {100 * share:.0f} % of the memory asked for; ask for more with --memory-gb"
     wise = max(1, math.ceil(held * _SPARE / _GIB))
     if share < _LITTLE and wise * _GIB < (used.asked_memory_bytes or 0):
-        return f"used {share:.0%} of the memory asked for; --memory-gb {wise} would do"
+        return f"used {100 * share:.0f} % of the memory asked for; --memory-gb {wise} would do"
     return None
 
 

@@ -326,7 +326,7 @@ class TestEfficiency:
         assert report["used_memory_bytes"] == 3 << 30
         assert report["gpu_planned_bytes"] is None
         table = face("efficiency", "r").stdout
-        assert "used 19% of the time asked for; ask for --time 01:00:00" in table
+        assert "used 19 % of the time asked for; ask for --time 01:00:00" in table
         assert "75.0 %" in table
 
     def test_of_a_job_that_is_not_in_the_accounts_yet_says_so(
