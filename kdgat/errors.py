@@ -8,6 +8,7 @@
     ├── CheckpointError  a checkpoint is missing, damaged or of another model
     ├── MemoryPlanError  a run's memory can't be foreseen, or does not fit
     ├── HistoryError     a question to the history is refused, cut off or wrong
+    ├── KnowledgeError   a documentation source or a page of it can't be read or found
     ├── SlurmError       the scheduler refused, does not answer, or is not here
     └── StorageError     the file system refused (full, read-only, no permission)
 
@@ -62,6 +63,10 @@ class MemoryPlanError(KdgatError):
 
 class HistoryError(KdgatError):
     """A question to the history is refused, was cut off or is wrong."""
+
+
+class KnowledgeError(KdgatError):
+    """A documentation source, a page of it or a paper's file can't be read or found."""
 
 
 class SlurmError(KdgatError):

@@ -97,6 +97,11 @@ class Workspace:
         return self.home / "snapshots"
 
     @property
+    def knowledge(self) -> Path:
+        """Indexes of documentation, and clones of sites; made again when they are deleted."""
+        return self.home / "knowledge"
+
+    @property
     def clusters(self) -> Path:
         """Descriptions of clusters that a researcher edits."""
         return self.root / "slurm" / "clusters"
