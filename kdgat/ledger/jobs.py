@@ -44,6 +44,8 @@ class JobTask:
     run_id: str
     work: str = "train"
     """`train` or `evaluate`."""
+    needs: str | None = None
+    """The run that must complete before: its teacher or its subject, where that is not done."""
     state: str | None = None
     """The scheduler's word of it when it was last asked: PENDING, RUNNING, COMPLETED, ..."""
     reason: str | None = None

@@ -171,8 +171,17 @@ def _plan_run(ws: Workspace, run: DraftRun, job_id: str) -> None:
 
 def _sbatch(ws: Workspace, client: Slurm, job: Job) -> str:
     folder = JobFolder(ws.jobs / job.job_id)
-    options = dependency_options(tuple(_waits_for(ws, job)))
+    ids = tuple(_waits_for(ws, job))
+    options = dependency_options(ids, corresponding=_corresponds(ws, job))
     return client.sbatch(Path(folder.script.name), cwd=folder.path, options=options)
+
+
+def _corresponds(ws: Workspace, job: Job) -> bool:
+    """Whether each task waits for the task of its own number, in one other array."""
+    if not job.array or len(job.needs) != 1:
+        return False
+    needed = JobFolder(ws.jobs / job.needs[0]).record()
+    return [task.needs for task in job.tasks] == [task.run_id for task in needed.tasks]
 
 
 def _waits_for(ws: Workspace, job: Job) -> Iterator[str]:
@@ -181,7 +190,7 @@ def _waits_for(ws: Workspace, job: Job) -> Iterator[str]:
     Raises:
         SlurmError: such a job was not given itself.
     """
-    after = set(job.details.get("after", ()))
+    after = {task.needs for task in job.tasks}
     for job_id in job.needs:
         needed = JobFolder(ws.jobs / job_id).record()
         tasks = [
@@ -197,7 +206,7 @@ def _waits_for(ws: Workspace, job: Job) -> Iterator[str]:
                 f"job '{job_id}', which must complete before, was not given to the scheduler",
                 hint="submit its runs first (`kdgat status` shows them)",
             )
-        if len(tasks) == len(needed.tasks):
+        if len(tasks) == len(needed.tasks) or _corresponds(ws, job):
             yield needed.scheduler_id
         else:
             yield from filter(None, map(needed.scheduler_task, tasks))

@@ -250,7 +250,10 @@ def _with_job(
         job_id=new_run_id(),
         cluster=cluster.name,
         created_at=utc_now(),
-        tasks=tuple(JobTask(run.record.run_id, run.work) for run in to_do),
+        tasks=tuple(
+            JobTask(run.record.run_id, run.work, run.needs.run_id if run.needs else None)
+            for run in to_do
+        ),
         request=request,
         needs=tuple(dict.fromkeys(_needed_jobs(ws, cluster, to_do, before))),
         # Nobody can be asked what became of a job without a scheduler.
@@ -258,7 +261,6 @@ def _with_job(
         snapshot=snapshot.name,
         array=len(to_do) > 1,
         details={
-            "after": sorted({run.needs.run_id for run in to_do if run.needs is not None}),
             "commit": snapshot.commit,
             "dirty": snapshot.dirty,
             **_memory(ws, made, notes),

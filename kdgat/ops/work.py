@@ -130,6 +130,9 @@ def _trained(
     asked: _Asked,
     progress: Progress,
 ) -> WorkReport:
+    # By processes, whose memory a node without cgroups counts as another of this one's: so before
+    # torch is in it.
+    environment = _environment(ws, env)
     config = own_config(folder, record)
     ranks = None if prepare else ranks_of(config.resources, env)
     check_unchanged(ws, folder, record)
@@ -145,9 +148,7 @@ def _trained(
         plan(folder, config, stage, prepared, ws.memory, teacher)
         return WorkReport(record.run_id, record.name, "prepared")
     paused = _when_paused(env)
-    working = (
-        folder.working(_environment(ws, env), when_paused=paused) if ranks.leads else nullcontext()
-    )
+    working = folder.working(environment, when_paused=paused) if ranks.leads else nullcontext()
     try:
         with working:
             metrics = train_stage(

@@ -6,7 +6,7 @@ the run has no end of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -196,8 +196,13 @@ def _cancel_dependents(
 ) -> list[Change]:
     jobs = {job.job_id: job for _, job in readable_jobs(ws.jobs) if job.state is not JobState.ENDED}
     changes = []
-    for job in _needing(jobs, job_id):
+    waiting = _needing(jobs, job_id)
+    hopeless = _hopeless(waiting, run_id)
+    for job in waiting:
         for task in job.tasks:
+            if task.run_id not in hopeless:
+                # Of an array's other tasks the scheduler knows whether they may begin.
+                continue
             run = folders.get(task.run_id)
             record = _readable(run)
             if run is None or record is None or not _works_on(job, record):
@@ -217,6 +222,17 @@ def _needing(jobs: Mapping[str, Job], job_id: str) -> list[Job]:
     while more := {each.job_id for each in jobs.values() if blocked & set(each.needs)} - blocked:
         blocked |= more
     return [job for each, job in sorted(jobs.items()) if each in blocked - {job_id}]
+
+
+def _hopeless(jobs: Sequence[Job], run_id: str | None) -> set[str]:
+    """The runs of jobs that wait, directly or by way of others, for a run; for any where None."""
+    tasks = [task for job in jobs for task in job.tasks]
+    if run_id is None:
+        return {task.run_id for task in tasks}
+    found = {run_id}
+    while more := {t.run_id for t in tasks if t.needs is None or t.needs in found} - found:
+        found |= more
+    return found
 
 
 def _because(record: RunRecord, run_id: str, reason: str) -> str:

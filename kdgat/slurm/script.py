@@ -107,11 +107,19 @@ def render(
     return _PLACE.sub(lambda place: parts.get(place[1], place[0]), template)
 
 
-def dependency_options(scheduler_ids: Sequence[str]) -> tuple[str, ...]:
-    """What sbatch is told of the jobs that must complete first; their ids are known late."""
+def dependency_options(
+    scheduler_ids: Sequence[str], *, corresponding: bool = False
+) -> tuple[str, ...]:
+    """What sbatch is told of the jobs that must complete first: known too late for the script.
+
+    Args:
+        scheduler_ids: jobs, or tasks of arrays.
+        corresponding: of two arrays each task waits for the one of the same number.
+    """
     if not scheduler_ids:
         return ()
-    return (f"--dependency=afterok:{':'.join(scheduler_ids)}", "--kill-on-invalid-dep=yes")
+    kind = "aftercorr" if corresponding else "afterok"
+    return (f"--dependency={kind}:{':'.join(scheduler_ids)}", "--kill-on-invalid-dep=yes")
 
 
 def _directives(job: Job) -> Iterable[str]:

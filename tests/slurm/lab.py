@@ -25,7 +25,7 @@ TINY = (
     "model.heads=2", "model.layers=1", "model.readout=8", "resources.threads=1",
     "training.min_steps_per_epoch=4",
 )  # fmt: skip
-SMALL_JOB = ("--cores", "1", "--memory-gb", "1.5", "--time", "10m")
+SMALL_JOB = ("--cores", "1", "--memory-gb", "1.8", "--time", "10m")
 _ENDS = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.TIMEOUT})
 _LIMIT_S = 600
 

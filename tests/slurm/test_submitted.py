@@ -119,7 +119,7 @@ def test_an_element_that_meets_its_wall_time_goes_on_alone_to_the_very_figures(l
         *(word for word in TINY if "max_epochs" not in word), "training.max_graphs=1",
         "training.patience_epochs=200", "model.hidden=16", "model.layers=2", "seed=3",
     )  # fmt: skip
-    size = ("--cores", "1", "--memory-gb", "1.5")
+    size = ("--cores", "1", "--memory-gb", "1.8")
     # Slurm's clock ticks once a minute, so that the signal comes within the first minute of two.
     given = lab.submit(
         "-m", *long, "training.max_epochs=2,80", *size, "--time", "2m", "--max-restarts", "20"
@@ -183,6 +183,18 @@ def test_a_failing_stage_cancels_what_waits_for_it_with_the_reason(lab: Lab) -> 
         assert record.attempts == 0
     # Slurm itself agrees: nothing of it is left in the queue.
     lab.until(lambda: not lab.slurm("squeue", "-h", "--me", "-t", "PD,R").strip(), 60)
+
+
+def test_of_a_sweep_in_which_one_run_fails_the_others_are_judged(lab: Lab) -> None:
+    given = lab.submit(
+        "-m", *TINY, "seed=12", "training.precision=32,fp16", "--evaluate", *SMALL_JOB
+    )  # fmt: skip
+    assert len(given["jobs"]) == 2
+    states = lab.until_ended([run["run_id"] for run in given["runs"]])
+    assert list(states.values()) == [
+        State.COMPLETED, State.FAILED, State.COMPLETED, State.CANCELLED,
+    ]  # fmt: skip
+    assert "fp16" in (lab.run(given["runs"][3]["run_id"]).record().reason or "")
 
 
 def test_a_controller_that_dies_and_returns_loses_no_run_and_gets_none_twice(

@@ -126,6 +126,8 @@ def test_a_machine_without_a_scheduler_gets_neither_options_nor_srun() -> None:
 
 def test_the_ids_of_needed_jobs_are_told_on_the_command_line() -> None:
     assert dependency_options(()) == ()
+    assert dependency_options((), corresponding=True) == ()
+    assert dependency_options(("7",), corresponding=True)[0] == "--dependency=aftercorr:7"
     assert dependency_options(("12", "13_4")) == (
         "--dependency=afterok:12:13_4",
         "--kill-on-invalid-dep=yes",
