@@ -239,12 +239,6 @@ def _with_job(
     to_do, request = made.to_do, made.placed.request
     if not to_do:
         return made
-    if cluster.max_array is not None and len(to_do) > cluster.max_array:
-        raise ConfigError(
-            f"{len(to_do):,} runs are to do, and an array of {cluster.name} has at most "
-            f"{cluster.max_array:,}",
-            hint="submit fewer values at once; what is done or submitted is not done again",
-        )
     local = cluster.scheduler == "none"
     job = Job(
         job_id=new_run_id(),

@@ -126,7 +126,7 @@ def plan_submission(
     # Git looks at the code while the configs are composed.
     with ThreadPoolExecutor(1) as pool:
         code = pool.submit(look, code_root(), ws.snapshots)
-        wanted = wanted_jobs(ws, asked)
+        wanted = wanted_jobs(ws, asked, cluster)
         snapshot = code.result()
     notes = _notes(snapshot)
     drafts = draft(ws, cluster, asked, wanted, snapshot, notes, strict=False)
@@ -170,7 +170,7 @@ def submit(
     started = time.monotonic()
     cluster = load_cluster(ws, asked.cluster)
     client = _client(cluster, client)
-    wanted = wanted_jobs(ws, asked)
+    wanted = wanted_jobs(ws, asked, cluster)
     snapshot = freeze(code_root(), ws.snapshots)
     notes = _notes(snapshot)
     if client is not None:

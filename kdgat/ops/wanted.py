@@ -12,6 +12,7 @@ from kdgat.errors import ConfigError
 from kdgat.ledger.scan import LATEST
 from kdgat.ops.config import compose_config
 from kdgat.ops.job_request import SubmitRequest
+from kdgat.slurm.cluster import Cluster
 from kdgat.stages.table import STAGES, Stage, stage_of
 from kdgat.workspace import Workspace
 
@@ -37,16 +38,24 @@ class WantedJob:
     """The job (its place in the list) whose runs these judge, or whose run is their teacher."""
 
 
-def wanted_jobs(ws: Workspace, asked: SubmitRequest) -> tuple[WantedJob, ...]:
+def wanted_jobs(ws: Workspace, asked: SubmitRequest, cluster: Cluster) -> tuple[WantedJob, ...]:
     """Every run that is asked for, in jobs.
 
     Raises:
-        ConfigError: an override is wrong, or no stage trains the model.
+        ConfigError: an override is wrong, no stage trains the model, or a sweep has more runs than
+            an array of the cluster.
     """
     more = asked.resource_overrides()
     if asked.pipeline:
         return tuple(_pipeline(ws, asked, more))
     each = sweep(asked.overrides) if asked.multirun else [asked.overrides]
+    if cluster.max_array is not None and len(each) > cluster.max_array:
+        # Before the configs are composed, which takes a minute for a thousand.
+        raise ConfigError(
+            f"the sweep has {len(each):,} runs, and an array of {cluster.name} has at most "
+            f"{cluster.max_array:,}",
+            hint="submit fewer values at once; what is done or submitted is not done again",
+        )
     training = WantedJob("train", tuple(_wanted(ws, (*one, *more)) for one in each))
     resources = [run.config.resources for run in training.runs]
     if any(other != resources[0] for other in resources):
