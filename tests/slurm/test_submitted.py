@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -122,23 +123,24 @@ def test_an_element_that_meets_its_wall_time_goes_on_alone_to_the_very_figures(l
     size = ("--cores", "1", "--memory-gb", "1.8")
     # Slurm's clock ticks once a minute, so that the signal comes within the first minute of two.
     given = lab.submit(
-        "-m", *long, "training.max_epochs=2,80", *size, "--time", "2m", "--max-restarts", "20"
+        "-m", *long, "training.max_epochs=2,36", *size, "--time", "2m", "--max-restarts", "20"
     )
     short, requeued = (run["run_id"] for run in given["runs"])
-    whole = lab.submit(*long, "training.max_epochs=80", *size, "--time", "60m", "--fresh")
+    whole = lab.submit(*long, "training.max_epochs=36", *size, "--time", "60m", "--fresh")
     reference = whole["runs"][0]["run_id"]
     states = lab.until_ended([short, requeued, reference], 1500)
     assert set(states.values()) == {State.COMPLETED}
     assert lab.run(requeued).record().attempts > 1
-    assert lab.run(short).record().attempts == 1
     assert figures(lab, requeued) == figures(lab, reference)
     assert epochs(lab, requeued) == epochs(lab, reference)
     paused = [
         event for event in _events(lab, requeued) if event["event"] == "paused"
     ]  # fmt: skip
     assert paused
-    log = (lab.home / "jobs" / given["jobs"][0]["job_id"] / "task-1.out").read_text()
-    assert log.count("kdgat: train") == lab.run(requeued).record().attempts
+    # Each began as often as it was requeued itself: the last element's id is also the array's.
+    for number, run_id in enumerate((short, requeued)):
+        log = lab.home / "jobs" / given["jobs"][0]["job_id"] / f"task-{number}.out"
+        assert log.read_text().count("kdgat: train") == lab.run(run_id).record().attempts
 
 
 def _events(lab: Lab, run_id: str) -> list[dict[str, Any]]:
@@ -264,6 +266,38 @@ def test_a_waiting_run_is_cancelled_and_seen_to_be(lab: Lab) -> None:
     again = lab.submit(*words)["runs"][0]
     assert (again["run_id"], again["outcome"]) == (run_id, "resume")
     assert lab.until_ended([run_id]) == {run_id: State.COMPLETED}
+
+
+def test_two_hundred_runs_are_looked_at_with_one_squeue_and_at_most_one_sacct(
+    lab: Lab, tmp_path: Path
+) -> None:
+    given = lab.submit("-m", *TINY, "seed=range(300,500)", "--throttle", "1", *SMALL_JOB)
+    ids = {run["run_id"] for run in given["runs"]}
+    assert len(ids) == 200
+    for name in ("squeue", "sacct"):
+        script = tmp_path / name
+        script.write_text(f'#!/bin/sh\necho >> {tmp_path}/{name}.calls\nexec {which(name)} "$@"\n')
+        script.chmod(0o755)
+    counted = {**lab.environ, "PATH": f"{tmp_path}:{lab.environ['PATH']}"}
+    try:
+        said = lab("status", "--limit", "1000", "--json", environ=counted)
+        assert said.returncode == 0, said.stderr
+        seen = {item["run_id"]: item for item in json.loads(said.stdout)["items"]}
+        assert ids <= seen.keys()
+        assert {seen[run_id]["scheduler_state"] for run_id in ids} <= {"PENDING", "RUNNING"}
+        assert len((tmp_path / "squeue.calls").read_text().splitlines()) == 1
+        calls = tmp_path / "sacct.calls"
+        assert not calls.exists() or len(calls.read_text().splitlines()) == 1
+    finally:
+        lab.slurm("scancel", given["jobs"][0]["scheduler_id"])
+    states = lab.until_ended(sorted(ids))
+    assert set(states.values()) <= {State.CANCELLED, State.COMPLETED}
+
+
+def which(name: str) -> str:
+    found = shutil.which(name)
+    assert found
+    return found
 
 
 def test_a_home_whose_name_is_a_program_stays_a_name(
