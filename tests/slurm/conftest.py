@@ -30,10 +30,7 @@ def slurm() -> Iterator[Mapping[str, str]]:
     if running:
         yield _environ(Path(running))
         return
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = [name for name in _DAEMONS if shutil.which(name, path=path) is None]
-    if missing and os.geteuid() != 0:
-        pytest.skip(f"no {', '.join(missing)} here, and only root may install Slurm's packages")
+    _need_daemons()
     # Workers of one test run share one; a socket's path must be short.
     name = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[-8:]
     folder = Path(tempfile.gettempdir()) / f"kdgat-slurm-{name}"
@@ -45,6 +42,25 @@ def slurm() -> Iterator[Mapping[str, str]]:
         if _count(folder, -1) == 0:
             _call("slurm-down.sh", folder, SLURM_UP_PURGE="1")
             _users(folder).unlink()
+
+
+@pytest.fixture
+def own_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The same of one that the test may break, because nobody else uses it."""
+    _need_daemons()
+    name = f"{os.getpid()}-{tmp_path_factory.getbasetemp().name}"[-16:]
+    folder = Path(tempfile.gettempdir()) / f"kdgat-slurm-own-{name}"
+    with _one_at_a_time(Path(tempfile.gettempdir()) / "kdgat-slurm-own"):
+        _call("slurm-up.sh", folder, SLURM_UP_PORT=str(_free_ports(29_000)))
+    yield _environ(folder)
+    _call("slurm-down.sh", folder, SLURM_UP_PURGE="1")
+
+
+def _need_daemons() -> None:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = [name for name in _DAEMONS if shutil.which(name, path=path) is None]
+    if missing and os.geteuid() != 0:
+        pytest.skip(f"no {', '.join(missing)} here, and only root may install Slurm's packages")
 
 
 def _environ(folder: Path) -> dict[str, str]:
@@ -87,9 +103,9 @@ def _count(folder: Path, change: int) -> int:
     return count
 
 
-def _free_ports() -> int:
+def _free_ports(beginning: int = 21_000) -> int:
     """The first of some neighbouring ports that nobody listens on."""
-    for first in range(21_000, 29_000, _PORTS):
+    for first in range(beginning, beginning + 3_000, _PORTS):
         with ExitStack() as stack, suppress(OSError):
             for port in range(first, first + _PORTS):
                 probe = stack.enter_context(socket.socket())

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from kdgat.ledger.jobs import readable_jobs
 from kdgat.ledger.states import State
 from tests.slurm.lab import CLUSTER, SMALL_JOB, TINY, Lab, make_lab
 
@@ -27,8 +28,9 @@ FIGURES = ("best_epoch", "best_val_task_loss", "epochs", "parameters")
 def lab(slurm: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = make_lab(tmp_path_factory.mktemp("lab"), slurm)
     yield lab
-    # A test that failed may have left jobs behind.
-    subprocess.run(["scancel", "--me"], env=dict(slurm), check=False, timeout=60)
+    # A test that failed may have left jobs behind; others' jobs are not ours to end.
+    ids = [job.scheduler_id for _, job in readable_jobs(lab.home / "jobs") if job.scheduler_id]
+    subprocess.run(["scancel", *ids], env=dict(slurm), check=False, timeout=60)
 
 
 def figures(lab: Lab, run_id: str) -> dict[str, Any]:
@@ -184,7 +186,8 @@ def test_a_failing_stage_cancels_what_waits_for_it_with_the_reason(lab: Lab) -> 
         assert "fp16" in (record.reason or ""), record.reason
         assert record.attempts == 0
     # Slurm itself agrees: nothing of it is left in the queue.
-    lab.until(lambda: not lab.slurm("squeue", "-h", "--me", "-t", "PD,R").strip(), 60)
+    jobs = ",".join(job["scheduler_id"] for job in given["jobs"])
+    lab.until(lambda: not lab.slurm("squeue", "-h", "-j", jobs, "-t", "PD,R").strip(), 60)
 
 
 def test_of_a_sweep_in_which_one_run_fails_the_others_are_judged(lab: Lab) -> None:
@@ -200,8 +203,9 @@ def test_of_a_sweep_in_which_one_run_fails_the_others_are_judged(lab: Lab) -> No
 
 
 def test_a_controller_that_dies_and_returns_loses_no_run_and_gets_none_twice(
-    lab: Lab, slurm: Mapping[str, str]
+    own_slurm: Mapping[str, str], tmp_path: Path
 ) -> None:
+    slurm, lab = own_slurm, make_lab(tmp_path, own_slurm)
     first = lab.submit(*TINY, "seed=6", *SMALL_JOB)["runs"][0]["run_id"]
     waiting = (*TINY, "seed=7", *SMALL_JOB)
     pid_file = Path(slurm["SLURM_UP_DIR"]) / "pid" / "slurmctld"
