@@ -14,11 +14,14 @@ from kdgat.cli import (
     clusters,
     config,
     data,
+    docs,
     history,
     jobs,
     memory,
     models,
+    paper,
     runs,
+    site,
     submit,
     tracking,
     training,
@@ -60,6 +63,11 @@ app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
 app.add_typer(tracking.app, name="mlflow")
 app.add_typer(memory.app, name="memory")
+docs.app.command("build")(site.build)
+docs.app.command("serve")(site.serve)
+app.add_typer(docs.app, name="docs")
+app.add_typer(paper.app, name="paper")
+app.add_typer(site.app, name="reference")
 app.add_typer(clusters.app, name="clusters")
 app.add_typer(config.app, name="config")
 app.command("experiments")(config.experiments)

@@ -1,0 +1,1 @@
+"""Documentation: sites, chunks, an index, search; and figures of papers."""
