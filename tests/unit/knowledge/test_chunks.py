@@ -83,7 +83,8 @@ def test_boxes_and_tabs_are_opened_and_their_titles_kept() -> None:
     )
     units = page(text).sections[0].units
     assert [(u.kind, u.lead) for u in units] == [
-        ("text", "Careful"), ("code", "Careful"), ("text", "Linux"), ("text", "Mac"), ("text", "Tip"),
+        ("text", "Careful"), ("code", "Careful"),
+        ("text", "Linux"), ("text", "Mac"), ("text", "Tip"),
     ]  # fmt: skip
     assert units[1].text == "```bash\n# not a heading\nls\n```"
 
@@ -100,7 +101,8 @@ def test_a_table_is_shown_by_rows_under_its_head() -> None:
 
 def test_abbreviations_and_glossaries_are_read_and_not_shown() -> None:
     found = page(
-        "# T\n\n| Term | Definition |\n|---|---|\n| Walltime | Most time |\n\n*[HPC]: High Performance\n"
+        "# T\n\n| Term | Definition |\n|---|---|\n| Walltime | Most time |\n\n"
+        "*[HPC]: High Performance\n"
     )
     assert found.terms == {"Walltime": "Most time", "HPC": "High Performance"}
     assert "HPC" not in " ".join(unit.text for unit in found.sections[0].units)

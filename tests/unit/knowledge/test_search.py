@@ -103,11 +103,11 @@ def test_a_check_finds_what_is_planted_and_nothing_else(ws: Workspace, site: Pat
     jobs.write_text(f"{jobs.read_text()}\n## More\n\n{passage}\n")
     kinds = [(each.kind, each.page, each.line) for each in check_docs(ws, path=site).findings]
     assert kinds == [
-        ("dead link", "lost.md", 4),
-        ("dead link", "lost.md", 4),
-        ("duplicate", "lost.md", 2),
         ("orphan", "lost.md", 1),
         ("stale", "lost.md", 1),
+        ("duplicate", "lost.md", 2),
+        ("dead link", "lost.md", 4),
+        ("dead link", "lost.md", 4),
     ]
 
 
