@@ -15,8 +15,8 @@ from kdgat.models.table import build_model
 from kdgat.training.calibration import Calibration
 from kdgat.training.checkpoint import (
     damage,
-    first_epoch_from,
     epoch_path,
+    first_epoch_from,
     keep_newest,
     load_best,
     newest_valid,
