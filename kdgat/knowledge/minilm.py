@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -49,6 +50,14 @@ class _Layer(NamedTuple):
     narrow_norm: tuple[Floats, Floats]
 
 
+class _Room(NamedTuple):
+    """Where products go: query, key and value beside each other; the wide layer; a narrow one."""
+
+    mixed: Floats
+    wide: Floats
+    slim: Floats
+
+
 def weights_folder() -> Path | None:
     """Where the package keeps the model; None where it is not installed."""
     # Not imported: its module imports a framework.
@@ -64,6 +73,7 @@ class MiniLM:
 
     def __init__(self, folder: Path) -> None:
         self._tensors = _read(folder / "model.safetensors")
+        self._rooms = threading.local()
         self.words = WordPiece(folder / "vocab.txt")
 
     def encode(self, texts: Sequence[str], *, limit: int = 256) -> Floats:
@@ -94,10 +104,22 @@ class MiniLM:
         hidden = hidden.reshape(-1, WIDTH)
         _normalise(hidden, *self._norm("embeddings"))
         absent = None if present.all() else np.where(present, 0, -1e9).astype(np.float32)
+        room = self._room(len(hidden))
         for layer in self._layers:
-            _layer(hidden, layer, len(ids), absent)
+            _layer(hidden, layer, len(ids), absent, room)
         summed = (hidden.reshape(len(ids), longest, WIDTH) * present[:, :, None]).sum(1)
         return summed / np.linalg.norm(summed, axis=1, keepdims=True)
+
+    def _room(self, tokens: int) -> _Room:
+        """This thread's room for what a layer makes, kept: to be given new pages costs a fifth."""
+        import numpy as np
+
+        room: _Room | None = getattr(self._rooms, "room", None)
+        if room is None or len(room.wide) < tokens:
+            widths = (3 * WIDTH, 4 * WIDTH, WIDTH)
+            room = _Room(*(np.empty((tokens, width), np.float32) for width in widths))
+            self._rooms.room = room
+        return room
 
     def _norm(self, name: str) -> tuple[Floats, Floats]:
         return (
@@ -129,12 +151,13 @@ class MiniLM:
         )
 
 
-def _layer(hidden: Floats, weights: _Layer, texts: int, absent: Floats | None) -> None:
+def _layer(hidden: Floats, weights: _Layer, texts: int, absent: Floats | None, room: _Room) -> None:
     """One layer, in place. `hidden` is `[texts * longest, 384]`."""
     import numpy as np
 
     each = WIDTH // _HEADS
-    mixed = hidden @ weights.mixed + weights.mixed_bias
+    mixed = np.matmul(hidden, weights.mixed, out=room.mixed[: len(hidden)])
+    mixed += weights.mixed_bias
     parts = mixed.reshape(texts, -1, 3, _HEADS, each).transpose(2, 0, 3, 1, 4)
     query, key, value = (np.ascontiguousarray(part) for part in parts)
     scores = query @ key.transpose(0, 1, 3, 2)
@@ -145,13 +168,13 @@ def _layer(hidden: Floats, weights: _Layer, texts: int, absent: Floats | None) -
     np.exp(scores, out=scores)
     scores /= scores.sum(-1, keepdims=True)
     seen = (scores @ value).transpose(0, 2, 1, 3).reshape(-1, WIDTH)
-    hidden += seen @ weights.out
+    hidden += np.matmul(seen, weights.out, out=room.slim[: len(hidden)])
     hidden += weights.out_bias
     _normalise(hidden, *weights.out_norm)
-    wide = hidden @ weights.wide
+    wide = np.matmul(hidden, weights.wide, out=room.wide[: len(hidden)])
     wide += weights.wide_bias
     _gelu(wide)
-    hidden += wide @ weights.narrow
+    hidden += np.matmul(wide, weights.narrow, out=room.slim[: len(hidden)])
     hidden += weights.narrow_bias
     _normalise(hidden, *weights.narrow_norm)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (1.0, 1.0, 2.0, 1.0, 1.0)
 """Weights of page, trail, heading, prose and code."""
-_WORDS = 0.7
+_WORDS = 0.85
 """What all of a question's words are worth beside a cosine of 1."""
 _STRANGE = 0.3
 """Share of an expansion's score that counts."""
@@ -35,7 +35,7 @@ _SATURATED = 2.2
 """The most that bm25 (k1 = 1.2) gives a word, as a multiple of its rarity."""
 LOW = 0.5
 """Confidence below which an answer is flagged."""
-_BUDGETS = (1400, 900, 700)
+_BUDGETS = (1700, 1100, 850)
 _LATER = 450
 """Characters of the first, second, third and each later result."""
 

@@ -14,8 +14,9 @@ from kdgat.knowledge.minilm import NAME, MiniLM, weights_folder
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from threadpoolctl import ThreadpoolController
 
-LIMIT_TOKENS = 96
+LIMIT_TOKENS = 72
 _MOST_THREADS = 4
 _ONE_PIECE = 3
 _COMMON = 14_000
@@ -59,9 +60,17 @@ class Encoder:
 
 def one_thread() -> AbstractContextManager[object]:
     """NumPy's own threads off: on shared cores they wait for each other, seven times as long."""
-    from threadpoolctl import threadpool_limits
+    return _controller().limit(limits=1)
 
-    return threadpool_limits(1)
+
+@cache
+def _controller() -> ThreadpoolController:
+    import numpy as np
+    from threadpoolctl import ThreadpoolController
+
+    # It knows what is loaded when it is made.
+    del np
+    return ThreadpoolController()
 
 
 def _threads() -> int:
