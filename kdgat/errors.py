@@ -10,6 +10,8 @@
     ├── HistoryError     a question to the history is refused, cut off or wrong
     ├── KnowledgeError   a documentation source or a page of it can't be read or found
     ├── SlurmError       the scheduler refused, does not answer, or is not here
+    │   ├── Refused      the scheduler did not take a job, and said why
+    │   └── Unanswered   nobody knows whether it took a job
     └── StorageError     the file system refused (full, read-only, no permission)
 
 Each carries one sentence that names what, where and the value, and a hint with the next step. The
@@ -71,6 +73,14 @@ class KnowledgeError(KdgatError):
 
 class SlurmError(KdgatError):
     """The scheduler refused, does not answer, or is not here."""
+
+
+class Refused(SlurmError):
+    """The scheduler did not take a job, and said why."""
+
+
+class Unanswered(SlurmError):
+    """No answer came; of a job that was being given, nobody knows whether it was taken."""
 
 
 class StorageError(KdgatError):

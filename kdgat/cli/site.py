@@ -82,6 +82,9 @@ def build(
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8000,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the address as JSON, and don't serve.")
+    ] = False,
 ) -> None:
     """Show this site in a browser, and build it again when a page changes; Ctrl-C ends it.
 
@@ -89,5 +92,8 @@ def serve(
     """
     from kdgat.ops.site import serve_site
 
-    say(f"http://{host}:{port}/, Ctrl-C ends it")
-    serve_site(Workspace.find(), host=host, port=port)
+    address = f"http://{host}:{port}/"
+    if as_json:
+        return print_json({"address": address})
+    say(f"{address}, Ctrl-C ends it")
+    return serve_site(Workspace.find(), host=host, port=port)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from kdgat.errors import RunError, SlurmError
+from kdgat.errors import RunError, SlurmError, Unanswered
 from kdgat.ledger.files import write_json
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.jobs import Job, JobFolder, JobState
@@ -26,7 +26,7 @@ from kdgat.ops.experiment import UNFINISHED
 from kdgat.ops.submission import DraftJob, DraftRun
 from kdgat.progress import Progress, quiet
 from kdgat.runs.lease import hold_lease, take_lease
-from kdgat.slurm.client import Slurm, Unanswered
+from kdgat.slurm.client import Slurm
 from kdgat.slurm.local import run_script
 from kdgat.slurm.reconcile import cancel_dependents
 from kdgat.slurm.script import SAVED, dependency_options

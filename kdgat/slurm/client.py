@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from kdgat.errors import SlurmError
+from kdgat.errors import Refused, SlurmError, Unanswered
 from kdgat.slurm.queue import (
     ACCOUNT_FIELDS,
     QUEUE_FIELDS,
@@ -72,14 +72,6 @@ _NEXT_STEPS = (
      "nodes, or another --partition: `kdgat clusters show` tells what nodes have"),
     (r"dependency", "the job that must complete before is gone: `kdgat status --all` tells it"),
 )  # fmt: skip
-
-
-class Refused(SlurmError):
-    """The scheduler did not take a job, and said why."""
-
-
-class Unanswered(SlurmError):
-    """No answer came; of a job that was being given, nobody knows whether it was taken."""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from kdgat.errors import SlurmError
+from kdgat.errors import Refused, SlurmError
 from kdgat.ledger.jobs import Job, JobState
 from kdgat.ledger.record import new_run_id
 from kdgat.ledger.states import State
 from kdgat.ops.cancel import cancel
 from kdgat.ops.jobs import status
 from kdgat.ops.usage import efficiency, queue
-from kdgat.slurm.client import Refused, Slurm
+from kdgat.slurm.client import Slurm
 from kdgat.slurm.queue import FINAL
 from kdgat.slurm.reconcile import reconcile
 from kdgat.workspace import Workspace

@@ -14,7 +14,13 @@ import kdgat
 from kdgat import errors
 from kdgat.errors import KdgatError, did_you_mean
 
-SUBCLASSES = KdgatError.__subclasses__()
+
+def _below(kind: type[KdgatError]) -> list[type[KdgatError]]:
+    """Every kind below one, at any depth."""
+    return [each for child in kind.__subclasses__() for each in (child, *_below(child))]
+
+
+SUBCLASSES = _below(KdgatError)
 NAMES = st.text("abcdefgh_", min_size=1, max_size=12)
 
 

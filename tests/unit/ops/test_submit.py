@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kdgat.errors import ConfigError, DataError, RunError, SlurmError
+from kdgat.errors import ConfigError, DataError, Refused, RunError, SlurmError, Unanswered
 from kdgat.ledger.jobs import Job, JobFolder, JobState, readable_jobs
 from kdgat.ledger.record import RunRecord
 from kdgat.ledger.scan import run_folders
@@ -20,7 +20,7 @@ from kdgat.ops.job_request import SubmitRequest
 from kdgat.ops.simulation import simulate_data
 from kdgat.ops.submit import SubmissionReport, plan_submission, submit
 from kdgat.runs.lease import take_lease
-from kdgat.slurm.client import Refused, Slurm, Unanswered
+from kdgat.slurm.client import Slurm
 from kdgat.workspace import Workspace
 from tests.unit.slurm.fake_slurm import FakeSlurm, queue_line
 

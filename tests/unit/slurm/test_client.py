@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kdgat.errors import SlurmError
-from kdgat.slurm.client import Refused, Slurm, StartEstimate, Unanswered
+from kdgat.errors import Refused, SlurmError, Unanswered
+from kdgat.slurm.client import Slurm, StartEstimate
 from tests.unit.slurm.fake_slurm import FakeSlurm, account_line, queue_line
 
 SINCE = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)

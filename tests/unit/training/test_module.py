@@ -59,6 +59,7 @@ class _Counts(Callback):
 
 # Lightning's own: worker processes that are not wanted, and an `isinstance` that torch deprecates.
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+@pytest.mark.filterwarnings("ignore:The `srun` command is available.*")
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 def test_lightning_sees_the_number_of_batches_of_every_epochs_plan(stores: Stores) -> None:
     counts = _Counts()
