@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from kdgat.configs.run import json_digest
 from kdgat.errors import RunError
 from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
+from kdgat.ledger.record import RunRecord
 from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
-from kdgat.ops.training import check_unchanged
+from kdgat.ops.experiment import check_unchanged, evaluation_record
 from kdgat.progress import Progress, quiet
 from kdgat.runs.registry import run_named
 from kdgat.runs.tracking import sync_after
@@ -69,7 +68,7 @@ def evaluate(
         return _summary(ws, done, "already done")
 
     def begun() -> RunFolder:
-        return RunFolder.create(ws.runs, _record(trained), subject.config())
+        return RunFolder.create(ws.runs, evaluation_record(trained), subject.config())
 
     environment = capture_environment(ws.root)
     folder = judge(ws, subject, begun, environment, uncommitted_diff(ws.root), progress)
@@ -140,25 +139,6 @@ def _need_trained(record: RunRecord) -> None:
             f"run '{record.run_id}' is {record.state.value}, not completed",
             hint="train it to its end first; the same overrides resume it",
         )
-
-
-def _record(trained: RunRecord) -> RunRecord:
-    return RunRecord(
-        run_id=new_run_id(),
-        stage="evaluation",
-        stage_version=EVALUATION_VERSION,
-        dataset=trained.dataset,
-        provenance=trained.provenance,
-        model=trained.model,
-        size=trained.size,
-        digest=json_digest(["evaluation", trained.run_id]),
-        dataset_hash=trained.dataset_hash,
-        graphs=trained.graphs,
-        seed=trained.seed,
-        created_at=utc_now(),
-        teacher=trained.teacher,
-        subject=trained.run_id,
-    )
 
 
 def _earlier(ws: Workspace, trained: RunRecord) -> RunFolder | None:

@@ -173,7 +173,9 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     the small model there are three versions, and two widths of each, so that they can be compared.
     """
     root = new_root(tmp_path_factory.mktemp("guide") / "workspace")
-    shutil.copytree(CHECKOUT / "slurm", root / "slurm")
+    for folder in ("slurm", "knowledge"):
+        shutil.copytree(CHECKOUT / folder, root / folder)
+    shutil.copy(CHECKOUT / "mkdocs.yml", root)
     tiny = [each for each in TINY if each not in WINDOWS]
     hcrl = (*tiny, "dataset=hcrl_sa")
     with pytest.MonkeyPatch.context() as patch:
@@ -197,7 +199,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             done += [call("train", *tiny, f"model.hidden={hidden}"), call("evaluate", "latest")]
     assert not [each for each in done if each.code], [each.err for each in done if each.code]
     for words in (
-        "init -q", "add pyproject.toml slurm",
+        "init -q", "add pyproject.toml slurm knowledge mkdocs.yml",
         "-c user.name=guide -c user.email=guide@localhost commit -qm workspace",
     ):  # fmt: skip
         subprocess.run(["git", *words.split()], cwd=root, check=True)
