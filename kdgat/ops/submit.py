@@ -169,14 +169,20 @@ def submit(
     """
     started = time.monotonic()
     cluster = load_cluster(ws, asked.cluster)
-    client = _client(cluster, client)
+    client = None if cluster.scheduler == "none" else client or Slurm()
     wanted = wanted_jobs(ws, asked, cluster)
     snapshot = freeze(code_root(), ws.snapshots)
     notes = _notes(snapshot)
-    if client is not None:
+    if client is not None and client.present():
         _bring_up_to_date(ws, client, notes)
     # Planning the memory may take long: that is done before anybody else has to wait.
     drafts = draft(ws, cluster, asked, wanted, snapshot, notes, strict=True)
+    if client is not None and not client.present():
+        # Last, so that a mistake in what is asked for is told on any machine.
+        raise SlurmError(
+            "'sbatch' is not on PATH here",
+            hint=f"log in to a login node of {cluster.name}, or use --cluster local",
+        )
     if asked.preflight and client is not None:
         for made in drafts:
             if made.job is not None:
@@ -235,23 +241,6 @@ def _intended(ws: Workspace, cluster: Cluster, drafts: Sequence[DraftJob]) -> It
         ready = [job for job in waiting if not there & set(job.needs)]
         yield from ready
         waiting = [job for job in waiting if job not in ready]
-
-
-def _client(cluster: Cluster, client: Slurm | None) -> Slurm | None:
-    """The scheduler to give jobs to; None where there is none.
-
-    Raises:
-        SlurmError: its commands are not here.
-    """
-    if cluster.scheduler == "none":
-        return None
-    client = client or Slurm()
-    if not client.present():
-        raise SlurmError(
-            "'sbatch' is not on PATH here",
-            hint=f"log in to a login node of {cluster.name}, or use --cluster local",
-        )
-    return client
 
 
 def _bring_up_to_date(ws: Workspace, client: Slurm, notes: Notes) -> None:

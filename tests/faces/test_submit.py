@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -120,10 +120,14 @@ def test_a_mistake_is_two_lines(
 
 
 def test_away_from_the_cluster_the_next_step_is_told(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    git = shutil.which("git")
+    assert git
+    (tmp_path / "git").symlink_to(git)
+    monkeypatch.setenv("PATH", str(tmp_path))
     call("--cluster", "here").mistake("'sbatch' is not on PATH", "--cluster local")
+    assert tiny.runs() == set()
 
 
 @pytest.mark.slow
