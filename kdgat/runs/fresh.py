@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,12 +104,13 @@ class Scanner:
             return _Parent(0, False, dead=list(kept))
 
 
-def stamp_of(folder: str | os.PathLike[str]) -> str:
-    """Sizes and times of the files that a run's rows are read from, absent ones too."""
-    return " ".join(f"{m:x}.{s:x}" for m, s in _signs(folder))
+def stamp_of(signs: Iterable[tuple[int, int]]) -> str:
+    """The same as text, to be compared."""
+    return " ".join(f"{m:x}.{s:x}" for m, s in signs)
 
 
-def _signs(folder: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
+def signs_of(folder: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
+    """Times (nanoseconds) and sizes of the files a run's rows are read from, absent ones too."""
     for name in _READ_FROM:
         try:
             found = os.stat(os.path.join(folder, name))
@@ -136,7 +137,7 @@ def _list(path: str, mtime_ns: int, kept: dict[str, Kept]) -> _Parent:
                 continue
             there.add(run_id)
             moved_ns = entry.stat().st_mtime_ns
-            if moved_ns != known.folder_mtime_ns and stamp_of(entry.path) != known.stamp:
+            if moved_ns != known.folder_mtime_ns and stamp_of(signs_of(entry.path)) != known.stamp:
                 parent.fresh.append(run_id)
                 parent.dead.append(run_id)
             elif known.resumable:

@@ -7,12 +7,12 @@ import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kdgat.errors import HistoryError
 from kdgat.ledger.files import atomic_path, storage_error
 from kdgat.ledger.states import RESUMABLE, State
-from kdgat.runs.fresh import FreshRun, stamp_of
+from kdgat.runs.fresh import FreshRun, signs_of, stamp_of
 from kdgat.runs.held import quoted
 from kdgat.runs.manifest import (
     Kept,
@@ -34,6 +34,8 @@ GRACE_S = 3600.0
 """Seconds that a version's files stay after a newer version came."""
 OLD_LOST_S = 24 * 3600.0
 """Seconds without a change after which a lost run counts as ended."""
+_TICK_S = 0.02
+"""Longer than one tick of a local file system's clock."""
 _ROW_GROUP = 50_000
 _ORDER = {
     "runs": ("run_id",),
@@ -57,17 +59,31 @@ def write_part(
     name = new_part_id()
     kept: dict[FreshRun, Kept] = {}
     rows: dict[str, list[Row]] = {view.name: [] for view in FROM_FOLDERS}
-    for run in batch:
-        signs = _signs(run)
-        folder = FolderRows(run)
-        if signs is None or not has_ended(folder):
-            continue
-        found = {view: folder.rows(view) for view in rows}
-        if folder.faults or _signs(run) != signs:
-            continue
-        kept[run] = Kept(name, *signs, folder.state in RESUMABLE)
-        for view, each in found.items():
-            rows[view] += each
+    waiting = list(batch)
+    for turn in range(2):
+        if turn:
+            time.sleep(_TICK_S)
+        # A file written twice within one tick of the clock bears one time; so only what is older
+        # than the tick may be known by its times from now on.
+        now_ns = _clock_ns(history)
+        late: list[FreshRun] = []
+        for run in waiting:
+            signs = _signs(run)
+            folder = FolderRows(run)
+            if signs is None or not has_ended(folder):
+                continue
+            if signs.newest_ns >= now_ns:
+                late.append(run)
+                continue
+            found = {view: folder.rows(view) for view in rows}
+            if folder.faults or _signs(run) != signs:
+                continue
+            kept[run] = Kept(name, signs.folder_ns, signs.stamp, folder.state in RESUMABLE)
+            for view, each in found.items():
+                rows[view] += each
+        waiting = late
+        if not waiting:
+            break
     if not kept:
         return None, {}
     try:
@@ -157,11 +173,35 @@ def _fits(folder: FolderRows) -> bool:
     return not folder.faults
 
 
-def _signs(run: FreshRun) -> tuple[int, str] | None:
+class _Signs(NamedTuple):
+    """What tells that a run's files changed, and the time of the newest change, nanoseconds."""
+
+    folder_ns: int
+    stamp: str
+    newest_ns: int
+
+
+def _signs(run: FreshRun) -> _Signs | None:
     try:
-        return run.path.stat().st_mtime_ns, stamp_of(run.path)
+        folder_ns = run.path.stat().st_mtime_ns
     except OSError:
         return None
+    files = list(signs_of(run.path))
+    return _Signs(folder_ns, stamp_of(files), max(folder_ns, *(changed for changed, _ in files)))
+
+
+def _clock_ns(history: Path) -> int:
+    """The time of a file that is written now: a file server's clock may not be ours."""
+    probe = history / f".partial-clock-{uuid.uuid4().hex}"
+    try:
+        history.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        try:
+            return probe.stat().st_mtime_ns
+        finally:
+            probe.unlink()
+    except OSError as error:
+        raise storage_error(history, error) from error
 
 
 def _write(path: Path, view: str, table: pa.Table) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kdgat.errors import RunError
 from kdgat.ledger.journal import Journal, JournalEvent
 from kdgat.ledger.states import RESUMABLE, State
-from kdgat.runs.fresh import FreshRun, Scanner, stamp_of
+from kdgat.runs.fresh import FreshRun, Scanner, signs_of, stamp_of
 from kdgat.runs.manifest import Manifest, newest_numbers, part_path, read_manifest
 from kdgat.runs.rows import Row, epoch_rows, metric_rows, param_rows, read_record, run_row
 from kdgat.runs.tables import check_fit, schema_of, table_of
@@ -218,4 +218,4 @@ def _signs(path: Path) -> object:
         inode = (path / "run.json").stat().st_ino
     except OSError:
         inode = 0
-    return inode, stamp_of(path)
+    return inode, stamp_of(signs_of(path))

@@ -80,6 +80,23 @@ def test_a_lost_run_is_taken_in_once_it_is_old(ws: Workspace) -> None:
     assert history_rows(ws) == true_rows(ws)
 
 
+def test_a_run_written_in_this_tick_of_the_clock_is_left_out_until_the_next(ws: Workspace) -> None:
+    folder = write_run(ws, 1)
+    write_run(ws, 2)
+    age(folder / "run.json", -60)
+    done = compact(ws)
+    assert (done.runs, done.fresh) == (1, 1)
+    assert history_rows(ws) == true_rows(ws)
+    times = (folder / "run.json").stat().st_mtime, folder.stat().st_mtime
+    rewrite(folder, seed=4)
+    os.utime(folder / "run.json", (times[0], times[0]))
+    os.utime(folder, (times[1], times[1]))
+    assert history_rows(ws) == true_rows(ws)
+    age(folder / "run.json", 60)
+    assert compact(ws).runs == 1
+    assert history_rows(ws) == true_rows(ws)
+
+
 def test_a_reader_compacts_when_many_runs_have_ended(ws: Workspace) -> None:
     for number in range(AUTOMATIC_ABOVE):
         write_run(ws, number)
