@@ -9,6 +9,9 @@
     ├── MemoryPlanError  a run's memory can't be foreseen, or does not fit
     ├── HistoryError     a question to the history is refused, cut off or wrong
     ├── KnowledgeError   a documentation source or a page of it can't be read or found
+    ├── ModeError        a mode is unknown, its file is wrong, or it lacks what was asked
+    ├── QuestionError    an open question can't be found, read or written
+    ├── PlanError        a kept plan is unknown, too old or no longer holds, or a cap is reached
     ├── SlurmError       the scheduler refused, does not answer, or is not here
     │   ├── Refused      the scheduler did not take a job, and said why
     │   └── Unanswered   nobody knows whether it took a job
@@ -69,6 +72,18 @@ class HistoryError(KdgatError):
 
 class KnowledgeError(KdgatError):
     """A documentation source, a page of it or a paper's file can't be read or found."""
+
+
+class ModeError(KdgatError):
+    """A mode is unknown, its file is wrong, or it lacks what was asked."""
+
+
+class QuestionError(KdgatError):
+    """An open question can't be found, read or written."""
+
+
+class PlanError(KdgatError):
+    """A kept plan is unknown, too old or no longer holds, or a cap is reached."""
 
 
 class SlurmError(KdgatError):

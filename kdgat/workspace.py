@@ -102,6 +102,16 @@ class Workspace:
         return self.home / "knowledge"
 
     @property
+    def agent(self) -> Path:
+        """What the agent's server and hooks keep: the mode, plans, calls, their log."""
+        return self.home / "agent"
+
+    @property
+    def modes(self) -> Path:
+        """Modes and open questions that a researcher edits."""
+        return self.root / "modes"
+
+    @property
     def clusters(self) -> Path:
         """Descriptions of clusters that a researcher edits."""
         return self.root / "slurm" / "clusters"
