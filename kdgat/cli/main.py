@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from kdgat.cli import (
+    agent,
     analytics,
     clusters,
     config,
@@ -17,12 +18,17 @@ from kdgat.cli import (
     docs,
     history,
     jobs,
+    mcp,
     memory,
+    mode,
     models,
     paper,
+    prior_art,
+    questions,
     runs,
     site,
     submit,
+    suggest,
     tracking,
     training,
     work,
@@ -59,6 +65,7 @@ for face in (
     analytics.report,
 ):
     app.command(face.__name__)(face)
+app.command("suggest")(suggest.suggest)
 app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
 app.add_typer(tracking.app, name="mlflow")
@@ -67,7 +74,12 @@ docs.app.command("build")(site.build)
 docs.app.command("serve")(site.serve)
 app.add_typer(docs.app, name="docs")
 app.add_typer(paper.app, name="paper")
+app.add_typer(questions.app, name="questions")
+app.command("prior-art")(prior_art.prior_art)
 app.add_typer(site.app, name="reference")
+app.add_typer(agent.app, name="agent")
+app.command("mode")(mode.mode)
+app.command("mcp")(mcp.mcp)
 app.add_typer(clusters.app, name="clusters")
 app.add_typer(config.app, name="config")
 app.command("experiments")(config.experiments)

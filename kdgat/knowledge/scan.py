@@ -14,6 +14,8 @@ from pathlib import Path
 
 LARGEST_BYTES = 4 << 20
 _RESTED_NS = 3_000_000_000
+_OPEN_QUESTIONS = f"{os.sep}modes{os.sep}questions"
+"""A workspace's open questions are no documentation: modes may hide them."""
 Stamp = tuple[int, int, int]
 """Modified, changed (both ns), bytes."""
 GONE: Stamp = (0, 0, -1)
@@ -116,7 +118,7 @@ def _walk(
                 skipped.append((name, "it is a link that leads out of the site"))
         elif entry.is_dir():
             real = os.path.realpath(entry.path)
-            if real not in seen:
+            if real not in seen and not real.endswith(_OPEN_QUESTIONS):
                 _walk(entry.path, name + "/", inside, pages, skipped, seen | {real})
         elif entry.name.endswith(".md"):
             try:

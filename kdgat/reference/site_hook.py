@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kdgat.errors import KdgatError, RunError
 from kdgat.reference.leaderboard import leaderboard_page
 from kdgat.reference.llms import Entry, llms_text, summary_of
+from kdgat.reference.open_questions import questions_page
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -20,18 +21,20 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 LEADERBOARD = "leaderboard.md"
+QUESTIONS = "open-questions.md"
 _WEIGHTS = {"guide": 4, "reference": 2, "decisions": 0.5, "papers": 0.5}
 _log = logging.getLogger("mkdocs.hooks.kdgat")
 
 
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
-    """Add the leaderboard as it is now."""
+    """Add the leaderboard and the open questions as they are now."""
     from mkdocs.structure.files import File
 
-    there = files.get_file_from_path(LEADERBOARD)
-    if there is not None:
-        files.remove(there)
-    files.append(File.generated(config, LEADERBOARD, content=_leaderboard(config)))
+    for path, made in ((LEADERBOARD, _leaderboard), (QUESTIONS, _questions)):
+        there = files.get_file_from_path(path)
+        if there is not None:
+            files.remove(there)
+        files.append(File.generated(config, path, content=made(config)))
     return files
 
 
@@ -83,3 +86,19 @@ def _leaderboard(config: MkDocsConfig) -> str:
     except KdgatError as error:
         _log.warning("the leaderboard can't be made: %s", error.problem)
         return leaderboard_page(None)
+
+
+def _questions(config: MkDocsConfig) -> str:
+    from kdgat.ops.questions import list_questions
+    from kdgat.runs.open_questions import read_questions
+    from kdgat.workspace import Workspace
+
+    try:
+        ws = Workspace.find(Path(config.config_file_path).parent)
+        found = list_questions(ws, limit=1_000)
+        for fault in (*found.faults, *found.notes):
+            _log.warning("open questions: %s", fault)
+        return questions_page(found, read_questions(ws)[0])
+    except KdgatError as error:
+        _log.warning("the page of open questions can't be made: %s", error.problem)
+        return questions_page(None, ())

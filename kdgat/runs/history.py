@@ -16,11 +16,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kdgat.errors import DataError, HistoryError
+from kdgat.ledger.calls import call_rows
 from kdgat.ledger.job_rows import job_rows
 from kdgat.runs.database import Session, database_of
 from kdgat.runs.held import HeldTables, quoted
 from kdgat.runs.journal_views import archived_runs, model_rows, removed_runs
 from kdgat.runs.manifest import part_path
+from kdgat.runs.open_questions import question_rows
 from kdgat.runs.plain import plain_rows
 from kdgat.runs.rows import Row
 from kdgat.runs.snapshot import Snapshot, take_snapshot
@@ -174,6 +176,10 @@ class History:
                 rows = model_rows(self._snapshot.events)
             case "jobs":
                 rows = list(job_rows(self._ws.jobs))
+            case "agent_calls":
+                rows = call_rows(self._ws.agent / "calls")
+            case "questions":
+                rows = question_rows(self._ws)
             case _:
                 rows = []
         return f"select * from {self._table(name, rows)}"

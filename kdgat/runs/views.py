@@ -106,11 +106,19 @@ MODELS = _view("models", "one row a registered model version", """
     checkpoint_sha256 VARCHAR hash of its checkpoint
     tags VARCHAR JSON of its tags
 """)  # fmt: skip
-QUESTIONS = _view("questions", "research questions (none recorded yet)", """
-    id VARCHAR the question's id
+QUESTIONS = _view("questions", "one row an open question; files that are wrong are left out", """
+    id VARCHAR the number of its file, such as 0003
     title VARCHAR the question
-    status VARCHAR where it stands
+    status VARCHAR open, answered, dropped or historical
     tags VARCHAR comma-separated
+    hypothesis VARCHAR what may turn out wrong; NULL where nobody wrote one
+    trigger_text VARCHAR what raises it, in words; NULL for no trigger
+    opened TIMESTAMP the day it was written down
+    closed TIMESTAMP the day it was closed
+    runs INTEGER runs linked as evidence
+    evidence VARCHAR their ids, comma-separated
+    answer VARCHAR what came out
+    file VARCHAR its file, relative to the workspace
 """)  # fmt: skip
 JOBS = _view("jobs", "one row a job and run that were given to a scheduler", """
     job_id VARCHAR the scheduler's id: 123, or 123_4 in an array
@@ -121,12 +129,16 @@ JOBS = _view("jobs", "one row a job and run that were given to a scheduler", """
     started_at TIMESTAMP when it began (UTC)
     ended_at TIMESTAMP when it ended (UTC)
 """)  # fmt: skip
-AGENT_CALLS = _view("agent_calls", "tools that agents called (none recorded yet)", """
+AGENT_CALLS = _view("agent_calls", "one row a call of a tool by an agent", """
     tool VARCHAR the tool's name
+    action VARCHAR what it was asked to do, where it can do several things
+    mode VARCHAR the mode it was called in
+    client VARCHAR the client's name, as it says itself
+    server VARCHAR the server that answered; over stdio one a session
     started_at TIMESTAMP when it was called (UTC)
     duration_s DOUBLE seconds it took
     bytes BIGINT size of the answer
-    error VARCHAR what went wrong, if anything
+    error VARCHAR what went wrong; NULL where nothing did
 """)  # fmt: skip
 
 FROM_FOLDERS = (RUNS, PARAMS, METRICS, EPOCHS)
