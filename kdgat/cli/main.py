@@ -16,13 +16,16 @@ from kdgat.cli import (
     config,
     data,
     docs,
+    doctor,
     history,
+    hook,
     jobs,
     mcp,
     memory,
     mode,
     models,
     paper,
+    plan,
     prior_art,
     questions,
     runs,
@@ -50,10 +53,13 @@ app.add_typer(data.app, name="data")
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
+app.command("plan")(plan.plan)
 app.command("submit")(submit.submit)
 for watcher in (jobs.status, jobs.logs, jobs.cancel, jobs.queue, jobs.efficiency):
     app.command(watcher.__name__)(watcher)
 app.command("work", hidden=True)(work.work)
+app.command("work-here", hidden=True)(work.work_here)
+app.command("hook", hidden=True)(hook.hook)
 runs.app.command("query")(history.query)
 runs.app.command("sync")(tracking.sync)
 app.add_typer(runs.app, name="runs")
@@ -78,6 +84,7 @@ app.add_typer(questions.app, name="questions")
 app.command("prior-art")(prior_art.prior_art)
 app.add_typer(site.app, name="reference")
 app.add_typer(agent.app, name="agent")
+app.command("doctor")(doctor.doctor)
 app.command("mode")(mode.mode)
 app.command("mcp")(mcp.mcp)
 app.add_typer(clusters.app, name="clusters")

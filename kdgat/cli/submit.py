@@ -9,10 +9,36 @@ import typer
 
 from kdgat.cli.options import AsJson, Fresh, Overrides
 from kdgat.cli.output import print_json, print_table, progress_bar, say, warn
+from kdgat.cli.submit_options import (
+    Account,
+    Cores,
+    Evaluate,
+    Gpus,
+    MaxRestarts,
+    MemoryGb,
+    Multirun,
+    Nodes,
+    PartitionName,
+    Pipeline,
+    Preflight,
+    Throttle,
+    Time,
+    asked_for,
+    complete_cluster,
+    complete_plan,
+)
+from kdgat.errors import ConfigError
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
-    from kdgat.ops.submit import PlannedJob, PlannedRun, SubmissionPlan, SubmissionReport
+    from kdgat.ops.plans import PlannedSubmission
+    from kdgat.ops.submit import (
+        GivenJob,
+        PlannedJob,
+        PlannedRun,
+        SubmissionPlan,
+        SubmissionReport,
+    )
 
 _OUTCOMES = {
     "new": "to be done",
@@ -23,53 +49,34 @@ _OUTCOMES = {
 }
 
 
-def complete_cluster(incomplete: str) -> list[str]:
-    """Names of clusters that fit what was typed so far."""
-    from kdgat.errors import WorkspaceError
-    from kdgat.slurm.cluster import cluster_names
-
-    try:
-        return [name for name in cluster_names(Workspace.find()) if name.startswith(incomplete)]
-    except WorkspaceError:
-        # Half a line is typed: an error in the middle of it would help nobody.
-        return []
-
-
 def submit(
+    context: typer.Context,
     cluster: Annotated[
-        str,
+        str | None,
         typer.Option(help="Where to: a file of slurm/clusters.", autocompletion=complete_cluster),
-    ],
+    ] = None,
     overrides: Overrides = None,
-    multirun: Annotated[
-        bool, typer.Option("--multirun", "-m", help="Every combination of values, as one array.")
-    ] = False,
-    pipeline: Annotated[
-        bool, typer.Option("--pipeline", help="Every model: large, then its student, each judged.")
-    ] = False,
-    evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Judge what was trained, in a job after it.")
-    ] = False,
-    time: Annotated[str | None, typer.Option(help="Time limit, such as 4:00:00 or 90m.")] = None,
-    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs on all nodes together.")] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, help="Nodes that share a training.")] = None,
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores for each GPU.")] = None,
-    memory_gb: Annotated[float | None, typer.Option(help="Memory of each node, in GB.")] = None,
-    partition: Annotated[str | None, typer.Option(help="Partition; see clusters show.")] = None,
-    account: Annotated[str | None, typer.Option(help="What the jobs are charged to.")] = None,
-    throttle: Annotated[
-        int | None, typer.Option(min=1, help="Most runs of a sweep that go on at once.")
-    ] = None,
-    max_restarts: Annotated[
-        int | None, typer.Option(min=0, help="Turns after the first, each up to the time limit.")
-    ] = None,
+    multirun: Multirun = False,
+    pipeline: Pipeline = False,
+    evaluate: Evaluate = False,
+    time: Time = None,
+    gpus: Gpus = None,
+    nodes: Nodes = None,
+    cores: Cores = None,
+    memory_gb: MemoryGb = None,
+    partition: PartitionName = None,
+    account: Account = None,
+    throttle: Throttle = None,
+    max_restarts: MaxRestarts = None,
     fresh: Fresh = False,
+    plan: Annotated[
+        str | None,
+        typer.Option(help="What `kdgat plan` planned, and no other.", autocompletion=complete_plan),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be submitted, and submit nothing.")
     ] = False,
-    preflight: Annotated[
-        bool, typer.Option("--preflight", help="Ask first whether it would be taken, and when.")
-    ] = False,
+    preflight: Preflight = False,
     as_json: AsJson = False,
 ) -> None:
     """Give runs to a cluster's scheduler, each once; what is done or given is not given again.
@@ -78,33 +85,20 @@ def submit(
         kdgat submit dataset=hcrl_sa model=gat --cluster pitzer --dry-run
         kdgat submit -m dataset=hcrl_sa 'seed=range(5)' --cluster pitzer --throttle 2 --evaluate
         kdgat submit --pipeline dataset=hcrl_sa --cluster pitzer --time 2:00:00
+        kdgat submit --plan plan-20261121-074455-123f9a2
     """
-    from kdgat.ops.job_request import SubmitRequest
     from kdgat.ops.submit import plan_submission
     from kdgat.ops.submit import submit as give
 
-    asked = SubmitRequest(
-        overrides=tuple(overrides or ()),
-        cluster=cluster,
-        multirun=multirun,
-        pipeline=pipeline,
-        evaluate=evaluate,
-        time=time,
-        gpus=gpus,
-        nodes=nodes,
-        cores=cores,
-        memory_gb=memory_gb,
-        partition=partition,
-        account=account,
-        throttle=throttle,
-        max_restarts=max_restarts,
-        fresh=fresh,
-        preflight=preflight,
-    )
-    ws = Workspace.find()
+    if plan is not None:
+        return _submit_plan(context, plan, as_json)
+    if cluster is None:
+        hint = "add --cluster NAME (`kdgat clusters list`)"
+        raise ConfigError("nothing says where to submit to", hint=hint)
+    ws, asked = Workspace.find(), asked_for(cluster, locals())
     if dry_run:
-        plan = plan_submission(ws, asked)
-        return print_json(plan) if as_json else _print_plan(plan)
+        foreseen = plan_submission(ws, asked)
+        return print_json(foreseen) if as_json else print_plan(foreseen)
     with progress_bar() as listen:
         report = give(ws, asked, progress=listen)
     if as_json:
@@ -116,7 +110,45 @@ def submit(
     return None
 
 
-def _print_plan(plan: SubmissionPlan) -> None:
+def _submit_plan(context: typer.Context, plan_id: str, as_json: bool) -> None:
+    """Submit a plan, which says everything by itself."""
+    from kdgat.ops.plans import submit_plan
+
+    for name, value in context.params.items():
+        # Nothing has another default than these.
+        given = value is not None and value is not False and value not in ([], ())
+        if given and name not in ("plan", "as_json"):
+            what = f"--{name.replace('_', '-')}"
+            if name == "overrides":
+                what = " ".join(context.params[name])
+            raise ConfigError(
+                f"'{what}' is given beside --plan, and a plan says all by itself",
+                hint="leave it out, or plan anew with it: kdgat plan",
+            )
+    with progress_bar() as listen:
+        done = submit_plan(Workspace.find(), plan_id, by="user", progress=listen)
+    if as_json:
+        print_json(done)
+    else:
+        _print_planned(done)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+def _print_planned(done: PlannedSubmission) -> None:
+    rows = ((run.run_id, run.name, run.work, run.state.value, run.job) for run in done.runs)
+    print_table("runs", ("run", "name", "work", "state", "job"), rows)
+    if not done.jobs:
+        say("nothing was submitted: all of it is done or submitted already")
+    elif not done.given:
+        say("it was submitted before, and is not again")
+    _print_jobs(done.jobs, done.plan_id)
+    warn(*done.warnings)
+    _print_next(done.failed, done.jobs)
+
+
+def print_plan(plan: SubmissionPlan) -> None:
+    """A plan as a person reads it."""
     # The scripts first: what a person reads is then at the end.
     for number, planned in enumerate(plan.jobs, 1):
         say(f"script of job {number}:", "", planned.script)
@@ -167,19 +199,28 @@ def _peak(memory: dict[str, int]) -> str:
 def _print_report(report: SubmissionReport) -> None:
     _print_runs(report.runs)
     if report.jobs:
-        columns = ("job", "scheduler's id", "state", "runs", "after")
-        rows = (
-            (job.job_id, job.scheduler_id, job.state, len(job.runs), ", ".join(job.needs) or None)
-            for job in report.jobs
-        )
-        print_table(f"jobs on {report.cluster}", columns, rows)
+        _print_jobs(report.jobs, report.cluster)
     else:
         say("nothing was submitted: all of it is done or submitted already")
     say(*(f"assumed: {each}" for each in report.assumed))
     warn(*report.warnings)
-    if report.failed:
-        say(f"did not complete: {', '.join(report.failed)}", f"next: kdgat logs {report.failed[0]}")
-    elif report.jobs:
+    _print_next(report.failed, report.jobs)
+
+
+def _print_jobs(jobs: tuple[GivenJob, ...], where: str) -> None:
+    columns = ("job", "scheduler's id", "state", "runs", "after")
+    rows = (
+        (job.job_id, job.scheduler_id, job.state, len(job.runs), ", ".join(job.needs) or None)
+        for job in jobs
+    )
+    if jobs:
+        print_table(f"jobs of {where}", columns, rows)
+
+
+def _print_next(failed: tuple[str, ...], jobs: tuple[GivenJob, ...]) -> None:
+    if failed:
+        say(f"did not complete: {', '.join(failed)}", f"next: kdgat logs {failed[0]}")
+    elif jobs:
         say("next: kdgat status")
 
 

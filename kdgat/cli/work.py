@@ -1,8 +1,10 @@
-"""`kdgat work`: what a job's script calls on its node; people call `kdgat submit`."""
+"""`kdgat work` and `work-here`: what jobs and their like call; people call `kdgat submit`."""
 
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -41,6 +43,31 @@ def work(
         say(f"{utc_now()} {report.run_id} {report.name}: {report.outcome}{told}")
     if report.outcome == "paused":
         raise typer.Exit(SAVED if report.requeue else 1)
+
+
+def work_here(
+    jobs: Annotated[list[str], typer.Argument(help="Ids of jobs, the needed ones first.")],
+    as_json: AsJson = False,
+) -> None:
+    """Do jobs of a cluster without a scheduler, in a process that nobody waits for.
+
+    Example: kdgat work-here 20261121-074455-123f9a2
+    """
+    from kdgat.ops.here import work_here as do
+
+    # Whoever started this reads a first line, and then no more.
+    failed = do(Workspace.find(), jobs, begun=lambda: None if as_json else _told("taken"))
+    if as_json:
+        print_json({"failed": failed})
+    if failed:
+        raise typer.Exit(1)
+
+
+def _told(word: str) -> None:
+    """Say a word on standard output, which from then on is what standard error is."""
+    with suppress(BrokenPipeError):
+        print(word, flush=True)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 def _lines(*, silent: bool) -> Progress:

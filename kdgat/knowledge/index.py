@@ -34,6 +34,7 @@ from kdgat.knowledge.scan import (
 from kdgat.knowledge.snippets import Taken, expand
 from kdgat.knowledge.sources import Site
 from kdgat.knowledge.vectors import Encoder
+from kdgat.knowledge.words import WORDS_SQL
 from kdgat.ledger.files import atomic_path
 
 VERSION = "1"
@@ -45,10 +46,6 @@ create table section (
   id integer primary key, page text not null, vector text not null, value text not null
 );
 create table vector (name text primary key, value blob not null);
-create virtual table words using fts5(
-  page, trail, heading, prose, code, tokenize="porter unicode61 remove_diacritics 2"
-);
-create virtual table vocabulary using fts5vocab(words, row);
 """
 
 
@@ -218,7 +215,9 @@ def _write(
     site: Site,
 ) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.executescript("pragma journal_mode=off; pragma synchronous=off;" + _SCHEMA)
+        database.executescript(
+            "pragma journal_mode=off; pragma synchronous=off;" + _SCHEMA + WORDS_SQL
+        )
         database.execute("begin")
         meta = {"version": VERSION, "about": json.dumps(about)}
         database.executemany("insert into meta values (?, ?)", meta.items())

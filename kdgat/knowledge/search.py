@@ -8,7 +8,6 @@ meaning decides; a pasted error has nearly all of it in one. Measured in decisio
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from kdgat.knowledge.chunks import Section
 from kdgat.knowledge.extract import extract, stem
 from kdgat.knowledge.index import IndexFile, sections_of
 from kdgat.knowledge.question import STOP, Question, ask
+from kdgat.knowledge.words import Words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 
     from kdgat.knowledge.vectors import Encoder
 
-_COLUMNS = (1.0, 1.0, 2.0, 1.0, 1.0)
-"""Weights of page, trail, heading, prose and code."""
-_WORDS = 0.85
-"""What all of a question's words are worth beside a cosine of 1."""
-_STRANGE = 0.3
-"""Share of an expansion's score that counts."""
-_SATURATED = 2.2
-"""The most that bm25 (k1 = 1.2) gives a word, as a multiple of its rarity."""
 LOW = 0.5
 """Confidence below which an answer is flagged."""
 _BUDGETS = (1700, 1100, 850)
@@ -59,14 +51,14 @@ class Answer:
     confidence: float
 
 
-class Searchable:
+class Searchable(Words):
     """An index with what searches it: its vectors as a matrix, its counts of words."""
 
     def __init__(self, name: str, index: IndexFile) -> None:
+        (size,) = index.database.execute("select count(*) from section").fetchone()
+        super().__init__(index.database, size)
         self.name = name
         self.index = index
-        self._counts: dict[str, int] = {}
-        (self.size,) = index.database.execute("select count(*) from section").fetchone()
 
     @cached_property
     def matrix(self) -> NDArray[np.float32]:
@@ -78,36 +70,6 @@ class Searchable:
             "order by section.id"
         )
         return np.frombuffer(b"".join(row[0] for row in rows), np.float32).reshape(self.size, -1)
-
-    @cached_property
-    def stems(self) -> set[str]:
-        """Every word of the site, as the index writes it."""
-        return {row[0] for row in self.index.database.execute("select term from vocabulary")}
-
-    def count(self, phrase: str) -> int:
-        """In how many sections a word or phrase stands."""
-        if phrase not in self._counts:
-            (number,) = self.index.database.execute(
-                "select count(*) from words where words match ?", (_quoted(phrase),)
-            ).fetchone()
-            self._counts[phrase] = number
-        return self._counts[phrase]
-
-    def rarity(self, phrase: str) -> float:
-        """How much a word tells: one that stands nowhere would have told the most."""
-        number = self.count(phrase)
-        return math.log((self.size - number + 0.5) / (number + 0.5) + 1)
-
-    def scores(self, phrases: Sequence[str]) -> list[tuple[int, float]]:
-        """Sections that have one of the phrases, with bm25."""
-        if not phrases:
-            return []
-        found = self.index.database.execute(
-            f"select rowid, -bm25(words, {', '.join(map(str, _COLUMNS))}) from words "
-            "where words match ?",
-            (" OR ".join(map(_quoted, phrases)),),
-        )
-        return found.fetchall()
 
 
 def search(
@@ -130,7 +92,7 @@ def search(
         shown = extract(section.units, weights, budget)
         found.append(Found(site.name, page, section, round(score, 4), shown))
         if place < 3:
-            covered.append(_covered(site, question, number))
+            covered.append(site.covered(question, number))
     if not ranked:
         return Answer((), 0.0)
     cosine = max(each[1] for each in ranked[:3])
@@ -142,13 +104,7 @@ def _ranked(
     site: Searchable, question: Question, limit: int, encoder: Encoder | None
 ) -> list[tuple[float, float, Searchable, int, Question]]:
     """Score, cosine, site and number of a site's best sections."""
-    words = [term.word for term in question.terms]
-    others = [other for term in question.terms for other in term.others]
-    whole = _SATURATED * sum(map(site.rarity, words)) or 1.0
-    scores: dict[int, float] = {}
-    for phrases, share in (([*words, *question.phrases], _WORDS), (others, _WORDS * _STRANGE)):
-        for number, score in site.scores(phrases):
-            scores[number] = scores.get(number, 0.0) + share * score / whole
+    scores = site.shares(question)
     if encoder is None or site.index.model != encoder.name:
         best = sorted(scores, key=lambda number: -scores[number])[:limit]
         return [(scores[number], 0.0, site, number, question) for number in best]
@@ -172,20 +128,6 @@ def _weights(site: Searchable, question: Question) -> dict[str, float]:
     return weights
 
 
-def _covered(site: Searchable, question: Question, number: int) -> float:
-    """The share of a question's weight that stands in a section."""
-    held = whole = 0.0
-    for term in question.terms:
-        weight = site.rarity(term.word)
-        whole += weight
-        match = " OR ".join(map(_quoted, (term.word, *term.others)))
-        row = site.index.database.execute(
-            "select 1 from words where words match ? and rowid = ?", (match, number)
-        ).fetchone()
-        held += weight if row else 0.0
-    return held / whole if whole else 0.0
-
-
 def _confidence(
     site: Searchable, question: Question, cosine: float, covered: float, encoder: Encoder | None
 ) -> float:
@@ -202,7 +144,3 @@ def _confidence(
     ]
     share = len(strange) / max(1, len(question.terms))
     return round(1 / (1 + math.exp(-(10 * cosine + 3.7 * covered - 9 * share - 3.8))), 3)
-
-
-def _quoted(phrase: str) -> str:
-    return '"' + re.sub(r'["\0]', " ", phrase) + '"'

@@ -1,4 +1,4 @@
-"""Jobs written down and given to a scheduler, once each, or run here.
+"""Jobs written down and given to a scheduler, once each.
 
 The order is what makes it safe to be stopped at any instant: first the runs, as planned and with
 their job's id; then the job, as intended; then sbatch; then what it answered. A job whose folder is
@@ -22,14 +22,10 @@ from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.jobs import Job, JobFolder, JobState
 from kdgat.ledger.record import RunRecord, utc_now
 from kdgat.ledger.states import State
-from kdgat.ops.experiment import UNFINISHED
 from kdgat.ops.submission import DraftJob, DraftRun
-from kdgat.progress import Progress, quiet
-from kdgat.runs.lease import hold_lease, take_lease
+from kdgat.runs.lease import Lease, hold_lease, take_lease
 from kdgat.slurm.client import Slurm
-from kdgat.slurm.local import run_script
-from kdgat.slurm.reconcile import cancel_dependents
-from kdgat.slurm.script import SAVED, dependency_options
+from kdgat.slurm.script import dependency_options
 from kdgat.workspace import Workspace
 
 _PATIENCE_S = 60.0
@@ -37,8 +33,11 @@ _LOOK_S = 0.2
 
 
 @contextmanager
-def alone(ws: Workspace) -> Iterator[None]:
+def alone(ws: Workspace) -> Iterator[Lease]:
     """Be the one who submits, while the block lasts; waits for another one to finish.
+
+    Yields:
+        The lease: `check` tells whether it was lost while this process stood still.
 
     Raises:
         StorageError: another one takes longer than a minute, or the file system refused.
@@ -47,12 +46,12 @@ def alone(ws: Workspace) -> Iterator[None]:
     deadline = time.monotonic() + _PATIENCE_S
     while (lease := take_lease(folder, what)) is None:
         if time.monotonic() > deadline:
-            with hold_lease(folder, what):
-                yield
+            with hold_lease(folder, what) as held:
+                yield held
             return
         time.sleep(_LOOK_S)
     try:
-        yield
+        yield lease
     finally:
         lease.release()
 
@@ -96,7 +95,7 @@ def give(ws: Workspace, client: Slurm, jobs: Iterable[Job], drafts: Sequence[Dra
                 hint="the same kdgat submit asks for it (without --fresh), and gives nothing twice",
             ) from error
         except SlurmError as error:
-            _take_back(ws, waiting, error.problem, drafts)
+            take_back(ws, waiting, error.problem, drafts)
             before = f" ({given} before it were taken: `kdgat status`)" if given else ""
             raise type(error)(error.problem + before, hint=error.hint) from error
         waiting.pop(0)
@@ -116,27 +115,35 @@ def taken(ws: Workspace, job: Job, scheduler_id: str) -> None:
             run.submitted(job.job_id)
 
 
-def run_here(
-    ws: Workspace, drafts: Sequence[DraftJob], progress: Progress = quiet
-) -> tuple[str, ...]:
-    """Run jobs on this machine, one task after another.
-
-    Returns:
-        The ids of the runs that did not complete.
-    """
-    failed: list[str] = []
-    jobs = [each.job for each in drafts if each.job is not None]
-    for place, job in enumerate(jobs):
-        folder = JobFolder(ws.jobs / job.job_id)
-        try:
-            for number in range(len(job.tasks)):
-                job = _run_task(ws, folder, job, number, progress)
-        except KeyboardInterrupt:
-            _take_back(ws, jobs[place:], "interrupted from the keyboard", drafts, JobState.ENDED)
-            raise
-        folder.update(state=JobState.ENDED)
-        failed += (task.run_id for task in job.tasks if task.state != "COMPLETED")
-    return tuple(failed)
+def take_back(
+    ws: Workspace,
+    jobs: Sequence[Job],
+    reason: str,
+    drafts: Sequence[DraftJob] = (),
+    state: JobState = JobState.REFUSED,
+) -> None:
+    """Mark jobs that will not run, and leave their runs as they were before, or cancelled."""
+    before: Mapping[str, RunRecord] = {
+        run.record.run_id: run.record
+        for each in drafts
+        for run in each.runs
+        if run.folder is not None
+    }
+    for job in jobs:
+        JobFolder(ws.jobs / job.job_id).update(state=state, reason=reason)
+        for task in job.tasks:
+            run = run_folder(ws, task.run_id)
+            if run.record().job != job.job_id or run.record().state is not State.PLANNED:
+                continue
+            old = before.get(task.run_id)
+            if old is not None and old.job != job.job_id:
+                kept = ("state", "reason", "ended_at", "job", "host", "pid")
+                run.update(**{name: getattr(old, name) for name in kept})
+            else:
+                run.update(
+                    state=State.CANCELLED, reason=reason, ended_at=utc_now(), host=None, pid=None
+                )
+            run.event("not_submitted", reason=reason)
 
 
 def run_folder(ws: Workspace, run_id: str) -> RunFolder:
@@ -210,68 +217,3 @@ def _waits_for(ws: Workspace, job: Job) -> Iterator[str]:
             yield needed.scheduler_id
         else:
             yield from filter(None, map(needed.scheduler_task, tasks))
-
-
-def _take_back(
-    ws: Workspace,
-    jobs: Sequence[Job],
-    reason: str,
-    drafts: Sequence[DraftJob],
-    state: JobState = JobState.REFUSED,
-) -> None:
-    """Mark jobs that will not run, and leave their runs as they were before, or cancelled."""
-    before: Mapping[str, RunRecord] = {
-        run.record.run_id: run.record
-        for each in drafts
-        for run in each.runs
-        if run.folder is not None
-    }
-    for job in jobs:
-        JobFolder(ws.jobs / job.job_id).update(state=state, reason=reason)
-        for task in job.tasks:
-            run = run_folder(ws, task.run_id)
-            if run.record().job != job.job_id or run.record().state is not State.PLANNED:
-                continue
-            old = before.get(task.run_id)
-            if old is not None and old.job != job.job_id:
-                kept = ("state", "reason", "ended_at", "job", "host", "pid")
-                run.update(**{name: getattr(old, name) for name in kept})
-            else:
-                run.update(
-                    state=State.CANCELLED, reason=reason, ended_at=utc_now(), host=None, pid=None
-                )
-            run.event("not_submitted", reason=reason)
-
-
-def _run_task(ws: Workspace, folder: JobFolder, job: Job, number: int, progress: Progress) -> Job:
-    """Run one task here, unless it was cancelled because of another's failure."""
-    task = job.tasks[number]
-    run = run_folder(ws, task.run_id)
-    if run.record().state is State.CANCELLED:
-        return folder.write(job.with_task(number, state="CANCELLED", reason=run.record().reason))
-    job = folder.write(job.with_task(number, state="RUNNING", started_at=utc_now()))
-    epochs = int(run.config()["training"]["max_epochs"])
-
-    def waiting() -> None:
-        progress(f"{task.work} {run.record().name}", len(run.metrics()), epochs)
-
-    turns, status = 0, SAVED
-    while status == SAVED and turns <= job.request.max_restarts:
-        turns += 1
-        status = run_script(folder.script, folder.log(job, number), number, waiting=waiting)
-    done = run.current()
-    if done.state is not State.COMPLETED:
-        if run.record().state in UNFINISHED:
-            told = f"its process ended with exit status {status}"
-            done = run.update(state=State.FAILED, reason=told, ended_at=utc_now())
-            run.event(State.FAILED.value, reason=told)
-        cancel_dependents(ws, job.job_id, done.reason or done.state.value, run_id=done.run_id)
-    return folder.write(
-        job.with_task(
-            number,
-            state="COMPLETED" if done.state is State.COMPLETED else "FAILED",
-            reason=done.reason,
-            ended_at=utc_now(),
-            exit_code=f"{max(status, 0)}:{max(-status, 0)}",
-        )
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,15 @@ class SubmissionPlan:
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """A plan, and what it was made from."""
+
+    plan: SubmissionPlan
+    cluster: Cluster
+    drafts: tuple[DraftJob, ...]
+
+
+@dataclass(frozen=True)
 class GivenJob:
     """One job that was given to a scheduler, or ran here."""
 
@@ -121,6 +130,15 @@ def plan_submission(
         MemoryPlanError: a run does not fit the partition's GPUs.
         SlurmError: the code can't be frozen, or the preflight found that a job would be refused.
     """
+    return foresee(ws, asked, client=client).plan
+
+
+def foresee(ws: Workspace, asked: SubmitRequest, *, client: Slurm | None = None) -> Foreseen:
+    """`plan_submission`, with what it rests on.
+
+    Raises:
+        ConfigError, RunError, MemoryPlanError, SlurmError: as `plan_submission`.
+    """
     started = time.monotonic()
     cluster = load_cluster(ws, asked.cluster)
     # Git looks at the code while the configs are composed.
@@ -128,12 +146,12 @@ def plan_submission(
         code = pool.submit(look, code_root(), ws.snapshots)
         wanted = wanted_jobs(ws, asked, cluster)
         snapshot = code.result()
-    notes = _notes(snapshot)
+    notes = notes_on(snapshot)
     drafts = draft(ws, cluster, asked, wanted, snapshot, notes, strict=False)
     jobs = [_planned_job(cluster, made, made.job) for made in drafts if made.job is not None]
     if asked.preflight and cluster.scheduler == "slurm":
         jobs = [_estimated(client or Slurm(), planned) for planned in jobs]
-    return SubmissionPlan(
+    plan = SubmissionPlan(
         cluster.name,
         tuple(jobs),
         _runs(drafts),
@@ -142,6 +160,7 @@ def plan_submission(
         tuple(notes.warnings),
         time.monotonic() - started,
     )
+    return Foreseen(plan, cluster, drafts)
 
 
 def submit(
@@ -172,17 +191,14 @@ def submit(
     client = None if cluster.scheduler == "none" else client or Slurm()
     wanted = wanted_jobs(ws, asked, cluster)
     snapshot = freeze(code_root(), ws.snapshots)
-    notes = _notes(snapshot)
+    notes = notes_on(snapshot)
     if client is not None and client.present():
-        _bring_up_to_date(ws, client, notes)
+        bring_up_to_date(ws, client, notes)
     # Planning the memory may take long: that is done before anybody else has to wait.
     drafts = draft(ws, cluster, asked, wanted, snapshot, notes, strict=True)
-    if client is not None and not client.present():
+    if client is not None:
         # Last, so that a mistake in what is asked for is told on any machine.
-        raise SlurmError(
-            "'sbatch' is not on PATH here",
-            hint=f"log in to a login node of {cluster.name}, or use --cluster local",
-        )
+        need_scheduler(client, cluster.name)
     if asked.preflight and client is not None:
         for made in drafts:
             if made.job is not None:
@@ -190,13 +206,12 @@ def submit(
     drafts = _submitted(ws, cluster, asked, wanted, snapshot, notes, client)
     failed: tuple[str, ...] = ()
     if client is None:
-        from kdgat.ops.delivery import run_here
+        from kdgat.ops.here import run_here
 
-        failed = run_here(ws, drafts, progress)
-    jobs = (JobFolder(ws.jobs / each.job.job_id) for each in drafts if each.job is not None)
+        failed = run_here(ws, jobs_in(drafts), drafts, progress)
     return SubmissionReport(
         cluster.name,
-        tuple(_given(ws, folder) for folder in jobs),
+        tuple(given_job(ws, job.job_id) for job in jobs_in(drafts)),
         _runs(drafts),
         failed,
         snapshot.name,
@@ -217,25 +232,50 @@ def _submitted(
 ) -> tuple[DraftJob, ...]:
     """Look once more at what there is, now that nobody else submits, and give what is to do."""
     from kdgat.ops.delivery import alone, give, write_down
+    from kdgat.ops.here import claim
 
-    with alone(ws):
-        drafts = draft(ws, cluster, asked, wanted, snapshot, notes, strict=True)
-        if client is not None and (left_open := tuple(_intended(ws, cluster, drafts))):
-            give(ws, client, left_open, ())
-            # Their runs are live now.
-            drafts = draft(ws, cluster, asked, wanted, snapshot, notes, strict=True)
+    def look_again() -> tuple[DraftJob, ...]:
+        return draft(ws, cluster, asked, wanted, snapshot, notes, strict=True)
+
+    with alone(ws) as lease:
+        drafts = settled(ws, cluster, client, look_again)
+        lease.check()
         write_down(ws, drafts)
+        for job in jobs_in(drafts) if client is None else ():
+            claim(ws, job)
         if client is not None:
-            give(ws, client, (each.job for each in drafts if each.job is not None), drafts)
+            give(ws, client, jobs_in(drafts), drafts)
     return drafts
 
 
-def _intended(ws: Workspace, cluster: Cluster, drafts: Sequence[DraftJob]) -> Iterator[Job]:
-    """Jobs of these runs that an earlier submission could not tell the end of, the needed first."""
+def settled(
+    ws: Workspace,
+    cluster: Cluster,
+    client: Slurm | None,
+    look_again: Callable[[], tuple[DraftJob, ...]],
+) -> tuple[DraftJob, ...]:
+    """What there is to do once it is found out what became of earlier submissions of the runs.
+
+    Raises:
+        Refused, Unanswered, SlurmError: as `submit`.
+    """
+    from kdgat.ops.delivery import give
+
+    drafts = look_again()
     runs = (run for each in drafts for run in each.runs if run.outcome == "intended")
     ids = dict.fromkeys(run.record.job for run in runs if run.record.job is not None)
     found = filter(None, (job_record(ws, job_id) for job_id in ids))
-    waiting = [job for job in found if job.cluster == cluster.name]
+    left_open = [job for job in found if job.cluster == cluster.name]
+    if client is None or not left_open:
+        return drafts
+    give(ws, client, needed_first(left_open), ())
+    # Their runs are live now.
+    return look_again()
+
+
+def needed_first(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Jobs in an order in which each comes after those it needs."""
+    waiting = list(jobs)
     while waiting:
         there = {job.job_id for job in waiting}
         ready = [job for job in waiting if not there & set(job.needs)]
@@ -243,7 +283,25 @@ def _intended(ws: Workspace, cluster: Cluster, drafts: Sequence[DraftJob]) -> It
         waiting = [job for job in waiting if job not in ready]
 
 
-def _bring_up_to_date(ws: Workspace, client: Slurm, notes: Notes) -> None:
+def jobs_in(drafts: Iterable[DraftJob]) -> list[Job]:
+    """The jobs for what is to do."""
+    return [each.job for each in drafts if each.job is not None]
+
+
+def need_scheduler(client: Slurm, cluster: str) -> None:
+    """Refuse to submit where the scheduler's commands are not.
+
+    Raises:
+        SlurmError: they are not here.
+    """
+    if not client.present():
+        raise SlurmError(
+            "'sbatch' is not on PATH here",
+            hint=f"log in to a login node of {cluster}, or use --cluster local",
+        )
+
+
+def bring_up_to_date(ws: Workspace, client: Slurm, notes: Notes) -> None:
     """Runs whose job ended without a word are not taken for live ones."""
     from kdgat.slurm.reconcile import open_jobs, reconcile
 
@@ -251,7 +309,8 @@ def _bring_up_to_date(ws: Workspace, client: Slurm, notes: Notes) -> None:
         notes.warnings[f"what became of earlier jobs is not known: {silent}"] = None
 
 
-def _notes(snapshot: Snapshot) -> Notes:
+def notes_on(snapshot: Snapshot) -> Notes:
+    """Notes that begin with what is to be known of the code."""
     notes = Notes()
     notes.warnings |= dict.fromkeys(snapshot.warnings)
     return notes
@@ -299,7 +358,9 @@ def _runs(drafts: Iterable[DraftJob], *, to_do: bool = False) -> tuple[PlannedRu
     )
 
 
-def _given(ws: Workspace, folder: JobFolder) -> GivenJob:
+def given_job(ws: Workspace, job_id: str) -> GivenJob:
+    """A job as it is now."""
+    folder = JobFolder(ws.jobs / job_id)
     job = folder.record()
     return GivenJob(
         job_id=job.job_id,

@@ -18,6 +18,7 @@ from kdgat.reference.tables import (
     operations_page,
     science_page,
 )
+from kdgat.reference.tools import tools_page
 from kdgat.workspace import Workspace
 
 
@@ -50,6 +51,7 @@ def reference_pages(commands: Command) -> dict[str, str]:
         "datasets-models-stages.md": science_page(),
         "gpus.md": gpus_page(),
         "history.md": history_page(),
+        "tools.md": tools_page(),
     }
     return {"index.md": _index(made), **made}
 

@@ -1,11 +1,12 @@
 """Work on this machine, in processes of its own: a job's script without a scheduler, frozen code.
 
-The script is the one that a scheduler would get, run by bash in the foreground.
+The script is the one that a scheduler would get, run by bash.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from kdgat.errors import SlurmError
 _LOOK_S = 0.5
 _LEAVE_S = 60.0
 """Seconds that an interrupted job has to save and leave."""
+_FIRST_WORD_S = 120.0
+"""Seconds that a process has to begin: a cold import from a shared disk takes long."""
+_ALONE = '"$@" 2>>"$0" &'
+"""Starts a command in the background and leaves; `$0` is the log."""
 _ELSEWHERE = ("SLURM_", "SRUN_")
 """Beginnings of variables by which a script would take this for a scheduler's job."""
 
@@ -83,13 +88,11 @@ def run_frozen(code: Path, home: Path, arguments: Sequence[str]) -> str:
     Raises:
         SlurmError: it failed.
     """
-    path = os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))
-    frozen = {"PYTHONPATH": path, "KDGAT_ROOT": str(code), "KDGAT_HOME": str(home)}
     done = subprocess.run(
         [sys.executable, "-m", "kdgat.cli.main", *arguments],
         # Python takes code from the folder it starts in before all other.
         cwd=code,
-        env={**os.environ, **frozen},
+        env={**os.environ, **_frozen(code, home)},
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -101,6 +104,50 @@ def run_frozen(code: Path, home: Path, arguments: Sequence[str]) -> str:
             hint="its own message stands above; without --snapshot the code of today does it",
         )
     return done.stdout
+
+
+def start_alone(arguments: Sequence[str], *, code: Path, home: Path, log: Path) -> bool:
+    """Start `kdgat ARGUMENTS` with frozen code in a session of its own; wait for its first word.
+
+    It is no child of this process, which may end before it, or live long and would have to bury it.
+
+    Args:
+        arguments: the command's words; it prints a line once it is at work.
+        code: the frozen checkout.
+        home: the workspace's folder of everything written at run time.
+        log: what it says on standard error is added to this file.
+
+    Returns:
+        Whether it said its word; False where it ended before, or took longer than two minutes.
+
+    Raises:
+        SlurmError: bash can't be started.
+    """
+    command = [sys.executable, "-m", "kdgat.cli.main", *arguments]
+    try:
+        starter = subprocess.Popen(
+            ["bash", "-c", _ALONE, str(log), *command],
+            cwd=code,
+            env={**os.environ, **_frozen(code, home)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SlurmError(
+            f"bash can't be started in '{code}': {error}", hint="see whether bash is on PATH"
+        ) from error
+    with starter as shell:
+        assert shell.stdout is not None
+        ready, _, _ = select.select([shell.stdout], [], [], _FIRST_WORD_S)
+        return bool(ready) and bool(shell.stdout.readline())
+
+
+def _frozen(code: Path, home: Path) -> dict[str, str]:
+    """The environment of kdgat with frozen code."""
+    path = os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": path, "KDGAT_ROOT": str(code), "KDGAT_HOME": str(home)}
 
 
 def _until_end(job: subprocess.Popen[bytes], waiting: Callable[[], None]) -> int:

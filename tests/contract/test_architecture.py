@@ -16,6 +16,7 @@ PACKAGE = Path(kdgat.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SCIENCE = ("configs", "ledger", "data", "models", "training", "memory", "stages")
 START_PROCESSES = {
+    "agent/hook_processes.py",
     "knowledge/checkout.py",
     "ledger/environment.py",
     "slurm/client.py",

@@ -1,0 +1,137 @@
+"""The sections `commands`, `tools`, `config` and `tables`: what kdgat offers and knows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kdgat.agent.section import Material, Section
+from kdgat.modes.packs import Mode, list_modes
+
+
+def commands_section(material: Material, _most: int | None) -> Section:
+    """Every command, a group a line."""
+    groups: dict[str, list[str]] = {}
+    for each in material.given.commands:
+        group, _, name = each.name.rpartition(" ")
+        groups.setdefault(group, []).append(name)
+    lines = [
+        f"- {group}: {' '.join(names)}" if group else f"- {' '.join(names)}"
+        for group, names in groups.items()
+    ]
+    title = "## Commands: `uv run kdgat ...`; `--help` shows an example, `--json` prints data"
+    return Section(
+        source="kdgat/cli",
+        inputs={
+            f"kdgat {group}".strip(): " ".join(names) for group, names in sorted(groups.items())
+        },
+        text="\n".join((title, *lines)),
+        otherwise="`uv run kdgat --help`",
+    )
+
+
+def tools_section(material: Material, _most: int | None) -> Section:
+    """The tools of the MCP server, and which modes have more."""
+    everywhere = [tool.name for tool in material.given.tools if tool.every_mode]
+    modes = list_modes(material.ws)
+    title = "## Tools of the MCP server `kdgat`; prefer them to the shell"
+    lines = [title, f"- every mode: {' '.join(everywhere)}", *map(_mode_line, modes)]
+    return Section(
+        source="kdgat/mcp/table.py,modes",
+        inputs={
+            "tools of every mode": " ".join(everywhere),
+            **{f"mode {mode.name}": _mode_line(mode) for mode in modes},
+        },
+        text="\n".join(lines),
+        otherwise="the server's own list of tools",
+    )
+
+
+def config_section(_material: Material, _most: int | None) -> Section:
+    """Every field of a run's config with its default, and each model's at both sizes."""
+    from kdgat.configs.fields import leaves
+    from kdgat.configs.run import RunConfig
+
+    values = leaves(RunConfig().model_dump(mode="json"))
+    groups: dict[str, list[str]] = {"": []}
+    for name, value in values.items():
+        group, _, field = name.rpartition(".")
+        # A dataset and a model are chosen by name; the tables and the lines below have them.
+        if group not in ("dataset", "model"):
+            groups.setdefault(group, []).append(f"{field}={_show(value)}")
+    chosen = f"dataset={values['dataset.name']} model={values['model.kind']}"
+    lines = [f"- {chosen} {' '.join(groups.pop(''))}"]
+    lines += [f"- {group}.: {' '.join(fields)}" for group, fields in groups.items()]
+    lines += _models()
+    title = "## Config: overrides and their defaults; `uv run kdgat config explain` tells more"
+    return Section(
+        source="kdgat/configs",
+        inputs={line[2:].partition(":")[0].split("=")[0]: line for line in lines},
+        text="\n".join((title, *lines)),
+        otherwise="`uv run kdgat config show`",
+    )
+
+
+def tables_section(material: Material, _most: int | None) -> Section:
+    """Stages, models, datasets and clusters by name."""
+    from kdgat.configs.dataset import DATASETS
+    from kdgat.configs.model import KINDS
+    from kdgat.slurm.cluster import cluster_names, load_cluster
+    from kdgat.stages.table import STAGES
+
+    trained = [stage.kind for stage in STAGES.values()]
+    rows = {
+        "stages": ", ".join(
+            f"{stage.name} (trains {stage.kind} on "
+            f"{'benign windows' if stage.benign_only else 'all windows'})"
+            for stage in STAGES.values()
+        ),
+        "models": f"{' '.join(trained)}; not yet trained: "
+        f"{' '.join(kind for kind in KINDS if kind not in trained)}",
+        "datasets": " ".join(
+            name if each.provenance == "real" else f"{name} ({each.provenance})"
+            for name, each in DATASETS.items()
+        ),
+        "clusters": "; ".join(
+            f"{name} ({load_cluster(material.ws, name).title})".replace(" ()", "")
+            for name in cluster_names(material.ws)
+        ),
+    }
+    lines = [f"- {name}: {row}" for name, row in rows.items()]
+    return Section(
+        source="kdgat/stages,kdgat/configs,slurm/clusters",
+        inputs=rows,
+        text="\n".join(("## Known by name", *lines)),
+        otherwise="`uv run kdgat data list`, `clusters list`",
+    )
+
+
+def _mode_line(mode: Mode) -> str:
+    also = f"also {' '.join(mode.tools)}; " if mode.tools else ""
+    return f"- mode {mode.name}: {also}open questions {mode.questions}"
+
+
+def _models() -> Iterator[str]:
+    from kdgat.configs.model import KINDS, SIZES, model_preset
+
+    for kind in KINDS:
+        presets = [model_preset(kind, size).model_dump(mode="json") for size in SIZES]
+        large, small = ({k: v for k, v in each.items() if k != "kind"} for each in presets)
+        other = {name: value for name, value in small.items() if value != large[name]}
+        yield f"- model={kind}: {_fields(large)}" + (f"; small: {_fields(other)}" if other else "")
+
+
+def _fields(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={_show(value)}" for name, value in values.items())
+
+
+def _show(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case list() | tuple():
+            return f"[{','.join(map(_show, value))}]"
+        case _:
+            return str(value)

@@ -1,0 +1,1 @@
+"""The agent's hands: operations as tools of the Model Context Protocol, by mode."""
