@@ -35,7 +35,7 @@ def begin(place: Place, session: str) -> dict:
         TimeoutError: they took too long.
     """
     rendered = _rendered(place)
-    facts = KdgatProcess(place, "kdgat.cli.hook", "facts")
+    facts = KdgatProcess(place, "kdgat.cli.facts", "session")
     # Git counts while the facts are gathered.
     known = read_note(place, session)
     note = (known or _new_note(place, session)) if session else None
@@ -53,7 +53,7 @@ def mode_changed(place: Place, note: dict) -> dict:
         RuntimeError: the mode's file can't be used.
         TimeoutError: it took too long.
     """
-    said = json.loads(KdgatProcess(place, "kdgat.cli.hook", "mode").answer(_MODE_S))
+    said = json.loads(KdgatProcess(place, "kdgat.cli.facts", "mode").answer(_MODE_S))
     _write(place, {**note, "mode": said["mode"]})
     output = {"hookEventName": "UserPromptSubmit", "additionalContext": said["text"]}
     return {"hookSpecificOutput": output}

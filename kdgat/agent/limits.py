@@ -9,7 +9,7 @@ import re
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -49,6 +49,8 @@ class Limits(Config):
     """Most that may be submitted."""
     confirm: Confirm = Confirm()
     """What is asked before."""
+    server: dict[str, Any] = {}
+    """How a client starts the server; `kdgat.agent.clients` reads and checks it."""
 
 
 def load_limits(ws: Workspace) -> Limits:

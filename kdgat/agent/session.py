@@ -80,8 +80,7 @@ def _text(
     parts = [head]
     for each in shown:
         lines = each.lines[:most_lines]
-        more = len(each.lines) - len(lines)
-        tail = [f"- and {more} more: `{each.more}`"] if more else []
+        tail = [f"- more: `{each.more}`"] if len(lines) < len(each.lines) else []
         parts.append("\n".join((f"## {each.title}", *(f"- {line}" for line in lines), *tail)))
     if left_out := every[len(shown) :]:
         told = ", ".join(f"{each.name} (`{each.more}`)" for each in left_out)

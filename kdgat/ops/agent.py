@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from kdgat.agent.causes import Stale, findings
@@ -14,8 +15,10 @@ from kdgat.agent.given import Given
 from kdgat.agent.render import Rendered, blocks_there, render
 from kdgat.agent.stamp import look, read_facts, write_facts, write_stamp
 from kdgat.errors import StorageError, WorkspaceError
-from kdgat.ledger.files import write_text
+from kdgat.ledger.files import storage_error, write_text
 from kdgat.workspace import Workspace
+
+SKILLS = ".claude/skills"
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ def install_agent(ws: Workspace, given: Given, *, dry_run: bool = False) -> Cont
         StorageError: a file can't be read or written.
     """
     seen = look(ws)
-    return _write(ws, render(ws, given), seen, dry_run=dry_run)
+    done = _write(ws, render(ws, given), seen, dry_run=dry_run)
+    return replace(done, files=(*done.files, *_link_skills(ws, dry_run=dry_run)))
 
 
 def check_context(ws: Workspace, given: Given) -> ContextCheck:
@@ -162,6 +166,25 @@ def _write(ws: Workspace, rendered: Rendered, seen: dict, *, dry_run: bool) -> C
         budget_tokens=rendered.budget_tokens,
         written=bool(rendered.changed) and not dry_run,
     )
+
+
+def _link_skills(ws: Workspace, *, dry_run: bool) -> tuple[ContextFile, ...]:
+    """Let a client that looks for skills in its own folder find those of `agent/skills`.
+
+    A link can't go stale. A folder of the user's own under that name stays as it is.
+    """
+    link = ws.root / SKILLS
+    if not (ws.root / "agent" / "skills").is_dir():
+        return ()
+    if link.is_symlink() or link.exists():
+        return (ContextFile(SKILLS, "unchanged"),)
+    if not dry_run:
+        try:
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(Path("..") / "agent" / "skills", target_is_directory=True)
+        except OSError as error:
+            raise storage_error(link, error) from error
+    return (ContextFile(SKILLS, "made"),)
 
 
 def _file(rendered: Rendered, name: str, *, kdgats: bool) -> ContextFile:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from itertools import groupby, islice
 from pathlib import Path
 
-from kdgat.agent.session import FactSection, plain, quoted
+from kdgat.agent.session import MOST_LINES, FactSection, plain, quoted
 from kdgat.errors import RunError
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.jobs import JobFolder
 from kdgat.runs.history import History
-from kdgat.runs.leaderboard import LeaderboardTable, leaderboard
-from kdgat.runs.scores import Question
+from kdgat.runs.scores import Question, Recipe, recipes
 from kdgat.workspace import Workspace
 
-_ROWS = 6
+_ROWS = MOST_LINES
 _REASON = 110
 _TITLE = 120
-_ROWS_OF_A_TABLE = 2
+_OF_AN_ARENA = 2
 
 _FAILED = f"""
     select run_id, name, state, coalesce(ended_at, started_at, created_at), reason,
@@ -120,7 +120,7 @@ def _last_runs(_ws: Workspace, history: History) -> FactSection:
 
 def _best_runs(_ws: Workspace, history: History) -> FactSection:
     try:
-        tables = leaderboard(history, Question(include_simulated=True))
+        judged = recipes(history, Question(include_simulated=True), best_only=True)
     except RunError:
         title = "Best runs: no model was judged yet"
         return FactSection("best_runs", title, (), "kdgat evaluate latest")
@@ -129,22 +129,24 @@ def _best_runs(_ws: Workspace, history: History) -> FactSection:
             "select run_id, model || '@' || version from models where aliases like '%champion%'"
         ).rows
     )
-    lines = tuple(line for table in tables for line in _standings(table, champions))
-    title = "Best runs: mean f1 over test scenarios, zero_shot"
+    judged.sort(key=lambda each: each.arena.provenance != "real")
+    arenas = groupby(judged, key=lambda each: each.arena)
+    best = [each for _, group in arenas for each in islice(group, _OF_AN_ARENA)]
+    lines = tuple(_standing(each, champions) for each in best if each.score is not None)
+    title = "Best runs: mean f1 over test scenarios and seeds with its 95 % interval, zero_shot"
     return FactSection("best_runs", title, lines, "kdgat leaderboard --include-simulated")
 
 
-def _standings(table: LeaderboardTable, champions: dict[str, str]) -> Iterator[str]:
-    for row in table.rows[:_ROWS_OF_A_TABLE]:
-        if row.score is None:
-            continue
-        seeds = f"{row.seeds} seed{'s' * (row.seeds != 1)}"
-        champion = next((champions[run] for run in row.runs if run in champions), None)
-        known = f", champion {champion}" if champion else ""
-        yield (
-            f"{row.name} {row.score.mean:.4f} ({seeds}, best {row.run_id}{known}), "
-            f"data {table.dataset_hash[:8]}{_unreal(table.provenance)}"
-        )
+def _standing(recipe: Recipe, champions: dict[str, str]) -> str:
+    assert recipe.score is not None
+    low, high, n = recipe.score.low, recipe.score.high, recipe.score.n
+    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    champion = next((champions[run] for run in recipe.runs if run in champions), None)
+    return (
+        f"{recipe.name} {recipe.score.mean:.4f}{interval} ({n} seed{'s' * (n != 1)}, "
+        f"best {recipe.runs[0]}{f', champion {champion}' if champion else ''}), "
+        f"data {recipe.arena.dataset_hash[:8]}{_unreal(recipe.arena.provenance)}"
+    )
 
 
 def _stale(ws: Workspace, history: History) -> FactSection | None:
@@ -182,7 +184,7 @@ def _questions(ws: Workspace, _history: History) -> FactSection:
     found = list_questions(ws, status="open", limit=_ROWS)
     lines = tuple(
         f"{each.id} {quoted(each.title, _TITLE)}"
-        + (f" ({plain(each.why, 60)})" if each.why else "")
+        + (" (its trigger fired)" if each.trigger and each.trigger.fired else "")
         + (f", {each.runs} runs" if each.runs else "")
         for each in found.items
     )

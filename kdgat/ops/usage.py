@@ -116,7 +116,7 @@ def efficiency(ws: Workspace, run: str, *, client: Slurm | None = None) -> Effic
     if record.job is None:
         raise RunError(
             f"run '{record.run_id}' was not given to a scheduler, so nobody kept an account of it",
-            hint=f"`kdgat memory explain {record.run_id}` tells its memory",
+            hint=f"`kdgat runs show {record.run_id}` tells how long it took, and its figures",
         )
     job = JobFolder(ws.jobs / record.job).record()
     task_id = job.scheduler_task(job.task_of(record.run_id))

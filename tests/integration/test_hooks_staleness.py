@@ -86,7 +86,7 @@ CHANGES = (
     Change("ask the mode for fewer sections", drop_section, old="## Last runs"),
     Change("train a run", lambda lab: trained(lab.ws, size="small"), "set_01-gat-small classifier"),
     Change("judge a better run", better, "- set_01-vgae-large 0.9500", ""),
-    Change("judge another seed", worse_seed, "set_01-gat-large 0.7000 (2 seeds", "0.9000 (1 seed"),
+    Change("judge another seed", worse_seed, "set_01-gat-large 0.7000 [", "0.9000 (1 seed"),
     Change("a run fails",
            lambda lab: trained(lab.ws, state=State.FAILED, reason="the disk\nis full", seed=9,
                                digest="a" * 16),

@@ -24,8 +24,8 @@ def test_what_takes_too_long_is_ended(tmp_path: Path) -> None:
     place = place_with(
         tmp_path, 'echo $$ > "$KDGAT_ROOT/pid"; touch "$KDGAT_ROOT/up"; exec sleep 60'
     )
-    process = KdgatProcess(place, "kdgat.cli.hook", "facts")
-    with pytest.raises(TimeoutError, match=r"kdgat.cli.hook facts took longer than 1 s"):
+    process = KdgatProcess(place, "kdgat.cli.facts", "session")
+    with pytest.raises(TimeoutError, match=r"kdgat.cli.facts session took longer than 1 s"):
         process.answer(1)
     assert not process_exists(int((tmp_path / "pid").read_text()))
 
