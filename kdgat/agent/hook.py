@@ -75,10 +75,10 @@ def answer(place: Place, event: str, payload: dict) -> dict | None:
     """What the client is told, in its own form; mostly nothing.
 
     Raises:
-        ValueError: there is no such event, or a file of ours is damaged.
+        ValueError: there is no such event, or the mode's state is damaged.
+        RuntimeError: a process that was started failed.
+        TimeoutError: it took too long.
         OSError: a file can't be read or written.
-        KdgatError: what was asked for can't be told.
-        SubprocessError: a process that was started took too long.
     """
     session = session_of(payload)
     if event == "SessionStart":

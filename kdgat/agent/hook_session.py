@@ -14,7 +14,6 @@ from pathlib import Path
 from kdgat.agent.hook import Place, log, read_note, what_changed
 from kdgat.agent.hook_lines import commit_now, looked, net_lines
 from kdgat.agent.hook_processes import KdgatProcess
-from kdgat.agent.hook_render import rerender
 from kdgat.errors import StorageError
 from kdgat.ledger.files import write_json
 
@@ -85,8 +84,12 @@ def without_a_look(place: Place, note: dict) -> dict | None:
 
 def _rendered(place: Place) -> str:
     """What was rendered again; a failure is no reason to begin without the facts."""
+    if not what_changed(place):
+        return ""
+    from kdgat.agent.hook_render import rerender
+
     try:
-        return rerender(place) if what_changed(place) else ""
+        return rerender(place)
     except (RuntimeError, OSError) as error:
         log(place, "SessionStart", f"{type(error).__name__}: {error}")
         return ""

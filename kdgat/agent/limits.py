@@ -49,7 +49,7 @@ class Limits(Config):
     """Most that may be submitted."""
     confirm: Confirm = Confirm()
     """What is asked before."""
-    server: dict[str, Any] = {}
+    server: dict[str, Any] = Field(default_factory=dict)
     """How a client starts the server; `kdgat.agent.clients` reads and checks it."""
 
 

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ KINDS = {
 """The kinds of events, and the details each must have."""
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_KEPT = 1 << 14
+"""Events that a process keeps: a registry is asked of all of them, again and again."""
 _STAMP = "%Y%m%d-%H%M%S-%f"
 _STAMP_DIGITS = len("20261121-101112-345")
 
@@ -206,16 +209,29 @@ def _read(path: Path) -> JournalEvent | RunError:
     """The event in a file, or what is wrong with the file."""
     hint = f"move '{path}' away; the other events are not affected"
     try:
-        values = json.loads(path.read_bytes())
+        found = path.stat()
+        event = _event(path, found.st_ino, found.st_mtime_ns, found.st_size)
     except (OSError, ValueError) as error:
         return RunError(f"'{path}' can't be read: {error}", hint=hint)
+    return event or RunError(f"'{path}' holds no event of its name", hint=hint)
+
+
+@lru_cache(maxsize=_KEPT)
+def _event(path: Path, *_signs: int) -> JournalEvent | None:
+    """The event in a file, or None where it holds none; the signs differ where the file does.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it is no JSON.
+    """
+    values = json.loads(path.read_bytes())
     match values:
         case {"id": str(name), "time": str(time), "kind": str(kind), **details} if (
             f"{name}.json" == path.name
         ):
             return JournalEvent(name, time, kind, details)
         case _:
-            return RunError(f"'{path}' holds no event of its name", hint=hint)
+            return None
 
 
 def _instant(event_id: str) -> datetime | None:

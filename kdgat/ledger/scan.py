@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from glob import escape
 from pathlib import Path
 
 from kdgat.errors import RunError
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.journal import Journal
-from kdgat.ledger.record import RunRecord
+from kdgat.ledger.record import RunRecord, is_run_id
 from kdgat.ledger.states import State
 
 LATEST = "latest"
 
 
-def run_folders(runs: Path, depth: int = 3) -> list[RunFolder]:
+def run_folders(runs: Path, depth: int = 3, *, name: str = "*") -> list[RunFolder]:
     """Every run's folder `depth` levels below `runs`, newest first (run ids sort by time).
 
     Folders whose name begins with a dot are being made or removed.
+
+    Args:
+        runs: the ledger, or a folder of it.
+        depth: levels from there to a run.
+        name: a pattern of the folders' names; one without a wildcard is not searched for.
     """
-    found = (path.parent for path in runs.glob("*/" * depth + "run.json"))
+    found = (path.parent for path in runs.glob(f"{'*/' * (depth - 1)}{name}/run.json"))
     paths = [path for path in found if not path.name.startswith(".")]
     return [RunFolder(path) for path in sorted(paths, key=lambda path: path.name, reverse=True)]
 
 
-def readable(folders: list[RunFolder]) -> Iterator[tuple[RunFolder, RunRecord]]:
+def readable(folders: Iterable[RunFolder]) -> Iterator[tuple[RunFolder, RunRecord]]:
     """The folders whose record can be read; a broken one never hides the others."""
     for folder in folders:
         try:
@@ -62,11 +68,10 @@ def find_run(
     Raises:
         RunError: none fits, several do, or the one named can't be read.
     """
-    folders = run_folders(runs)
     if reference == LATEST:
         standing = journal.standing()
         away = standing.archived | standing.removed
-        for folder, record in readable(folders):
+        for folder, record in readable(run_folders(runs)):
             if record.state is State.COMPLETED and record.run_id not in away and accept(record):
                 return folder
         raise RunError(
@@ -74,7 +79,7 @@ def find_run(
             hint="`kdgat runs list` shows what there is, without the archived; train the missing "
             "one first",
         )
-    fitting = [folder for folder in folders if folder.path.name.startswith(reference)]
+    fitting = _fitting(runs, reference)
     exact = [folder for folder in fitting if folder.path.name == reference]
     if reference and (len(fitting) == 1 or exact):
         folder = (exact or fitting)[0]
@@ -87,3 +92,11 @@ def find_run(
         f"'{reference}' fits {len(fitting)} runs ({names}{', ...' if len(fitting) > 3 else ''})",
         hint="give more of the run id",
     )
+
+
+def _fitting(runs: Path, reference: str) -> list[RunFolder]:
+    """The runs whose id begins so, newest first; of a whole id's, the one that has it."""
+    whole = run_folders(runs, name=reference) if is_run_id(reference) else []
+    if whole or "/" in reference:
+        return whole
+    return run_folders(runs, name=f"{escape(reference)}*")

@@ -49,7 +49,10 @@ def _handler(
             return await anyio.to_thread.run_sync(partial(work, ws, params), abandon_on_cancel=True)
         except KdgatError as error:
             text = f"{error.problem}\nhint: {error.hint}"
-            raise MCPError(code=INVALID_PARAMS, message=text) from None
+            # The newest protocol wants the URI told of a resource that is not there.
+            uri = getattr(params, "uri", None)
+            data = {"uri": uri} if uri else None
+            raise MCPError(code=INVALID_PARAMS, message=text, data=data) from None
         except Exception as error:
             # As with tools: the client gets the kind, whoever runs the server gets the rest.
             _log.exception("%s failed", method)

@@ -33,7 +33,7 @@ MAX_THREADS = 8
 """Calls that work at once; further ones wait."""
 INSTRUCTIONS = """\
 kdgat is this lab's workspace for intrusion detection on the CAN bus: runs, models, jobs on \
-clusters, memory plans, docs, open questions. Begin with `status`.
+clusters, memory plans, docs. Begin with `status`.
 - Before building something large, ask `prior_art`: it may exist.
 - A job costs: `plan_job`, show the user the plan, then `submit_job` with its plan_id.
 - The mode decides which tools there are. It is the user's: he switches with `kdgat mode NAME`; \

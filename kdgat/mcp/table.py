@@ -42,17 +42,18 @@ TOOLS: tuple[ToolRow, ...] = (
     ToolRow(
         "runs",
         f"{_HERE}.runs:runs",
-        commands=("runs list", "runs show", "runs query", "compare", "effect", "pareto",
-                  "history sql", "history tables"),
+        commands=("runs list", "runs show", "runs query", "compare", "history sql",
+                  "history tables"),
         operations=("runs:list_runs", "runs:show_run", "history:query_runs", "history:history_sql",
                     "history:history_tables", "analytics:compare_runs"),
     ),
     ToolRow(
         "registry",
         f"{_HERE}.registry:registry",
-        commands=("models list", "models show", "models diff", "leaderboard"),
+        commands=("models list", "models show", "models diff", "leaderboard", "pareto",
+                  "effect"),
         operations=("models:list_models", "models:show_model", "models:diff_models",
-                    "analytics:leaderboard"),
+                    "analytics:leaderboard", "analytics:pareto", "analytics:effect"),
     ),
     ToolRow(
         "memory_plan",

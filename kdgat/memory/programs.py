@@ -115,7 +115,9 @@ def cache_path(folder: Path, spec: StepSpec) -> Path:
     return folder / f"{json_digest([spec.key(), _versions(), code_hash()])}.json"
 
 
+@cache
 def _versions() -> list[str]:
+    # The packages' metadata is looked for in every folder of the path.
     return [version(name) for name in ("torch", "torch-geometric")]
 
 

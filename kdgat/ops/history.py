@@ -44,8 +44,11 @@ def query_runs(
     limit: int = 50,
     columns: tuple[str, ...] = (),
     timeout_s: float = TIMEOUT_S,
+    counted: bool = False,
 ) -> Table:
     """Runs that fit a condition such as `metrics.f1 > .9 and params.model.hidden = 32`.
+
+    With `counted` the table's `total` tells how many fit, whatever the limit.
 
     Raises:
         HistoryError: a part is wrong or names what no run has, or it took too long.
@@ -59,6 +62,7 @@ def query_runs(
             columns=columns,
             limit=limit,
             timeout_s=timeout_s,
+            counted=counted,
         )
 
 

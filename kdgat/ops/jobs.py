@@ -6,9 +6,12 @@ ledger up to date by the way.
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from kdgat.errors import RunError
@@ -27,6 +30,8 @@ _LATELY = timedelta(days=1)
 LIVE = frozenset({State.PLANNED, State.SUBMITTED, State.RUNNING})
 """States of a run that waits or works."""
 _TAIL_BYTES = 4 << 20
+_REMEMBERED = 1 << 17
+"""Runs of which a process remembers whether they are completed."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,9 @@ def status(
     jobs = {job.job_id: job for job in learnt.jobs}
     items = []
     more = False
-    for folder, record in readable([named] if named else run_folders(ws.runs)):
+    worked_on = {task.run_id for job in learnt.jobs for task in job.tasks}
+    folders = run_folders(ws.runs) if all else _not_over(ws, worked_on)
+    for folder, record in readable([named] if named else folders):
         if not (named or record.job in jobs or _is_shown(record, all=all)):
             continue
         if len(items) == limit:
@@ -184,9 +191,48 @@ def _is_shown(record: RunRecord, *, all: bool) -> bool:
         return True
     if record.job is None:
         return False
-    return all or (
-        record.ended_at is not None and datetime.now(UTC) - moment(record.ended_at) < _LATELY
-    )
+    return all or _is_late(record.ended_at)
+
+
+def _is_late(ended_at: str | None) -> bool:
+    return ended_at is not None and datetime.now(UTC) - moment(ended_at) < _LATELY
+
+
+@dataclass(frozen=True)
+class _Completed:
+    """What of a completed run decides whether it is shown."""
+
+    job: str | None
+    ended_at: str | None
+
+
+def _not_over(ws: Workspace, worked_on: Collection[str]) -> Iterator[RunFolder]:
+    """The runs that may have to be shown: all but those completed that are known not to.
+
+    A completed run never goes on, whereas every other end is an end until somebody resumes it.
+    """
+    for folder in run_folders(ws.runs):
+        known = None if folder.path.name in worked_on else _completed(folder)
+        if known is None or (known.job and _is_late(known.ended_at)):
+            yield folder
+
+
+def _completed(folder: RunFolder) -> _Completed | None:
+    """What is known of a completed run; None for any other, and for what can't be read."""
+    try:
+        found = os.stat(folder.path / "run.json")
+        return _read_completed(folder.path, found.st_ino, found.st_mtime_ns, found.st_size)
+    except (OSError, RunError):
+        return None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read_completed(path: Path, *_signs: int) -> _Completed | None:
+    """The same from the file; a record is renamed into place, so a new one has other signs."""
+    record = RunFolder(path).record()
+    if record.state is not State.COMPLETED:
+        return None
+    return _Completed(record.job, record.ended_at)
 
 
 def _row(folder: RunFolder, record: RunRecord, job: Job | None, polled: Polled) -> RunStatus:

@@ -124,14 +124,16 @@ def memory_plan(
     # If these very words were planned before, the answer is probably in the cache.
     asked = ws.memory / "asked" / json_digest([*overrides, gpu_name, code_hash()])
     started = time.monotonic()
-    with memory_job(ws, overrides, early=not asked.exists()) as job:
+    before = asked.exists()
+    with memory_job(ws, overrides, early=not before) as job:
         for card in cards:
             planned = job.plan(
                 card, total_bytes=total, ranks=ranks, expandable_segments=expandable_segments
             )
             plans.append(_shown(job, card, planned, time.monotonic() - started))
             started = time.monotonic()
-    keep(asked, {})
+    if not before:
+        keep(asked, {})
     return tuple(plans)
 
 

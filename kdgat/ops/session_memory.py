@@ -60,9 +60,10 @@ class Memory:
 
     def _made(self, names: Iterable[str]) -> Sections:
         from kdgat.ops.session_sections import MADE
-        from kdgat.runs.history import open_history
+        from kdgat.runs.history import MEMORY_MB, open_history
 
-        with open_history(self._ws) as history:
+        # As questions ask it, so that both find one database.
+        with open_history(self._ws, memory_mb=MEMORY_MB) as history:
             return {name: MADE[name](self._ws, history) for name in names}
 
     def _key(self) -> str:

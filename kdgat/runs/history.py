@@ -56,6 +56,8 @@ class Table:
     truncated: bool
     """Whether there were more rows than asked for, or than a user gets."""
     warnings: tuple[str, ...] = ()
+    total: int | None = None
+    """How many rows there would be without a limit, where that was asked for."""
 
 
 class History:

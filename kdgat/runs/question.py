@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from kdgat.errors import HistoryError, did_you_mean
@@ -38,6 +39,7 @@ def query(
     columns: tuple[str, ...] = (),
     limit: int,
     timeout_s: float,
+    counted: bool = False,
 ) -> Table:
     """Runs that fit a condition.
 
@@ -48,6 +50,7 @@ def query(
         columns: what to tell of each run, by default `COLUMNS` and what the others speak of.
         limit: at most so many runs.
         timeout_s: seconds after which the question is cut off.
+        counted: tell the `total` of those that fit as well.
 
     Raises:
         HistoryError: a part is wrong or names what no run has, or it took too long.
@@ -60,6 +63,9 @@ def query(
     told = columns or (*COLUMNS, *(_dotted(n) for n in names if n[0] in ("metrics", "params")))
     shown = ", ".join(_labelled(each) for each in dict.fromkeys(told))
     source = _source(_needed(names, told), figures, _typed(history, params))
+    if counted:
+        # The last column, so that an order by a column's number means the same.
+        shown += ", count(*) over ()"
     sql = f"select {shown} from ({source}) as runs where ({condition}\n) order by {order}"
     try:
         table = ask(history, guarded(sql), max_rows=limit, timeout_s=timeout_s)
@@ -67,7 +73,14 @@ def query(
         raise _explained(error) from error
     if not table.rows:
         _check_known(history, "metrics", figures)
-    return table
+    return _with_total(table) if counted else table
+
+
+def _with_total(table: Table) -> Table:
+    """The same without the last column, which has the total in every row."""
+    total = int(str(table.rows[0][-1])) if table.rows else 0
+    rows = tuple(row[:-1] for row in table.rows)
+    return replace(table, columns=table.columns[:-1], rows=rows, total=total)
 
 
 def _inner(names: Iterable[tuple[str, ...]], view: str) -> tuple[str, ...]:

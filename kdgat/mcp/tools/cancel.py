@@ -26,8 +26,11 @@ class CancelAnswer:
     """What was cancelled; with `dry_run`, what would be."""
 
     items: tuple[Ended, ...]
-    dry_run: bool
+    total: int
+    next_cursor: str | None
+    truncated: bool
     hint: str
+    dry_run: bool
 
     def summary(self) -> str:
         """Each run with its job's state."""
@@ -57,4 +60,4 @@ def cancel(
     )
     waits = not dry_run and not all(each.verified for each in items)
     hint = "not ended yet: status tells when; nothing has to be cancelled again" if waits else ""
-    return CancelAnswer(items, done.dry_run, hint)
+    return CancelAnswer(items, len(items), None, False, hint, done.dry_run)

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
-from kdgat.errors import ConfigError, KnowledgeError, ModeError
+from kdgat.errors import KnowledgeError, ModeError
 from kdgat.modes.packs import lacks_tool
 from kdgat.modes.state import current_mode, questions_shown
 from kdgat.workspace import Workspace
 
 _QUESTIONS = re.compile(r"\bquestions\b", re.IGNORECASE)
-
-
-def plain(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Overrides without interpolations: `${oc.env:NAME}` would tell what is in the environment.
-
-    Raises:
-        ConfigError: an override holds one.
-    """
-    for each in overrides:
-        if "${" in each:
-            raise ConfigError(
-                f"override '{each}' refers to something else", hint="write the value itself"
-            )
-    return tuple(overrides)
 
 
 def without_questions(ws: Workspace, *sql: str) -> None:

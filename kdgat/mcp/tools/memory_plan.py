@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from kdgat.mcp.tools.given import plain
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,6 +43,10 @@ class MemoryAnswer:
 
     name: str
     items: tuple[PlanOnGpu, ...]
+    total: int
+    next_cursor: str | None
+    truncated: bool
+    hint: str
     at_peak: tuple[str, ...]
     remedies: tuple[str, ...]
     assumed: tuple[str, ...]
@@ -80,13 +83,16 @@ def memory_plan(
     from kdgat.ops.memory import memory_explain
     from kdgat.ops.memory import memory_plan as foresee
 
-    wanted = plain(overrides)
     card = gpu or (_USUAL if explain else None)
-    plans = foresee(ws, overrides=wanted, gpu_name=card, memory_gib=memory_gib, ranks=ranks)
-    why = memory_explain(ws, overrides=wanted, gpu_name=card or _USUAL) if explain else None
+    plans = foresee(ws, overrides=overrides, gpu_name=card, memory_gib=memory_gib, ranks=ranks)
+    why = memory_explain(ws, overrides=overrides, gpu_name=card or _USUAL) if explain else None
     return MemoryAnswer(
         name=plans[0].name,
         items=tuple(map(_on_gpu, plans)),
+        total=len(plans),
+        next_cursor=None,
+        truncated=False,
+        hint="" if explain else "explain=true tells what takes the memory, and what lowers it",
         at_peak=_at_peak(why) if why else (),
         remedies=_remedies(why) if why else (),
         assumed=_each_once(plan.assumed for plan in plans),

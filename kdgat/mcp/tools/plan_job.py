@@ -10,7 +10,6 @@ from pydantic import Field
 
 from kdgat.errors import SlurmError
 from kdgat.mcp.answers import Cell, Cursor, page
-from kdgat.mcp.tools.given import plain
 from kdgat.mcp.tools.tables import cell
 from kdgat.mcp.tools.texts import parts
 from kdgat.workspace import Workspace
@@ -98,7 +97,7 @@ def plan_job(
     from kdgat.slurm.client import Slurm
 
     asked = SubmitRequest(
-        overrides=plain(overrides),
+        overrides=tuple(overrides),
         cluster=cluster,
         multirun=multirun,
         pipeline=pipeline,

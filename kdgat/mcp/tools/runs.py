@@ -69,14 +69,8 @@ def _listed(ws: Workspace, where: str, order_by: str, cursor: str, limit: int) -
             hint="narrow `query`, or turn `order_by` round; action='sql' counts and groups",
         )
     end = min(first + limit, _MOST)
-    found = query_runs(ws, where=where or None, order_by=order_by or None, limit=end)
-    total = len(found.rows)
-    if found.truncated:
-        # `order by 1`, as an order by a column can't stand with a count.
-        counted = query_runs(
-            ws, where=where or None, order_by="1", columns=("count(run_id)",), limit=1
-        )
-        total = int(str(counted.rows[0][0]))
+    found = query_runs(ws, where=where or None, order_by=order_by or None, limit=end, counted=True)
+    total = found.total or 0
     title = "runs that fit" if where else "runs"
     hint = "runs(action='show', runs=[ID]) tells all of one" if found.rows else "widen the query"
     return table_page(

@@ -35,8 +35,11 @@ class SubmitAnswer:
     plan_id: str
     given: bool
     items: tuple[GivenRow, ...]
-    runs: tuple[str, ...]
+    total: int
+    next_cursor: str | None
+    truncated: bool
     hint: str
+    runs: tuple[str, ...]
     notes: tuple[str, ...]
 
     def summary(self) -> str:
@@ -77,6 +80,9 @@ def submit_job(
             GivenRow(each.job_id, each.scheduler_id, each.state, each.runs[:_RUNS])
             for each in done.jobs
         ),
+        total=len(done.jobs),
+        next_cursor=None,
+        truncated=False,
         runs=(*runs[:_RUNS], *[f"... and {left} more"] * (left > 0)),
         hint="status tells where they stand; status(action='log', run=ID) what they print",
         notes=done.warnings,

@@ -68,7 +68,6 @@ EXCUSED = {
     "sep-2575-missing-capability-http-400": TEST_TOOL,
     "sep-2575-server-sends-prompts-list-changed-on-subscription": TEST_TOOL,
     "sep-2575-server-sends-tools-list-changed-on-subscription": TEST_TOOL,
-    "sep-2164-data-uri": "the client knows which resource it asked for",
 }
 """Checks within the scenarios that may fail, and why."""
 

@@ -60,16 +60,16 @@ class Session:
                 line = re.sub(pattern, name, line)
             self.lines.append(line)
 
-    async def call(self, tool: str, /, *keep: str, **arguments: Any) -> Any:
+    async def call(self, tool: str, /, *keep: str, fails: bool = False, **arguments: Any) -> Any:
         """One call; of its answer the text and the named fields are kept."""
         result = await self._client.call_tool(tool, arguments)
         assert isinstance(result, CallToolResult)
         (block,) = result.content
         assert isinstance(block, TextContent)
+        mark = "!" if result.is_error else "<"
         self.write(f"> {tool} {json.dumps(arguments)}")
-        self.write(
-            *(f"{'! ' if result.is_error else '< '}{line}" for line in block.text.split("\n"))
-        )
+        self.write(*(f"{mark} {line}" for line in block.text.split("\n")))
+        assert result.is_error == fails, self.lines
         answer = result.structured_content
         for field in keep:
             assert answer is not None, block.text
@@ -91,10 +91,12 @@ async def _session(client: Client, tiny: Tiny, heard: Callable[[], Any]) -> list
     await session.tools()
     (content,) = (await client.read_resource(f"kdgat://run/{tiny.teacher}")).contents
     assert isinstance(content, TextResourceContents)
-    session.write("> resources/read the teacher", f"< {content.text.splitlines()[0]}")
+    told = json.loads(content.text)
+    session.write(f"> resources/read {content.uri}", f"< {' '.join(told)}")
+    session.write(f"  figures: {' '.join(told['figures'])}")
     await session.call("status", "counts", "failures")
     wanted = [*TINY, "seed=7"]
-    await session.call("memory_plan", overrides=wanted, gpus=["cpu"])
+    await session.call("memory_plan", overrides=wanted, gpu="cpu")
 
     plan = await session.call(
         "plan_job", "runs", "total", "hint", overrides=wanted, cluster="local"
@@ -113,7 +115,7 @@ async def _session(client: Client, tiny: Tiny, heard: Callable[[], Any]) -> list
 
     await session.call("runs", "columns", action="compare", runs=[tiny.teacher, run])
 
-    await session.call("questions", action="list")
+    await session.call("questions", fails=True, action="list")
     changed = heard()
     async with changed:
         command = [sys.executable, "-m", "kdgat.cli.main", "mode", "research"]
@@ -123,15 +125,15 @@ async def _session(client: Client, tiny: Tiny, heard: Callable[[], Any]) -> list
     assert "questions" in await session.tools()
     title = "Does one more seed change which model is best?"
     added = await session.call(
-        "questions", action="add", title=title, hypothesis="It does not.", tags=["seeds"]
+        "questions", action="add", text=title, hypothesis="It does not.", tags="seeds"
     )
     (question,) = added["items"]
-    await session.call("questions", action="link", id=question["id"], run=run, note="seed 7")
+    await session.call("questions", action="link", id=question["id"], run=run, text="seed 7")
     await session.call("questions", action="show", id=question["id"])
     asked = "select tool, action, mode, error is not null as refused from agent_calls"
     counted = f"select tool, mode, refused, count(*) as calls from ({asked}) where tool <> 'status'"
     sql = f"{counted} group by all order by all"
-    await session.call("runs", "columns", "items", action="sql", sql=sql)
+    await session.call("runs", "columns", "items", action="sql", query=sql)
     return session.lines
 
 
