@@ -128,7 +128,7 @@ TOOLS: tuple[ToolRow, ...] = (
         f"{_HERE}.paper:paper",
         every_mode=False,
         commands=("paper check", "paper findings"),
-        operations=("papers:paper_check", "papers:paper_findings"),
+        operations=("papers:paper_check", "papers:paper_findings", "papers:paper_fill"),
     ),
 )  # fmt: skip
 """Every tool, in the order in which it is listed."""

@@ -204,3 +204,38 @@ def test_a_session_goes_as_the_transcript_tells(trained: Tiny, era: str) -> None
         golden.write_text(told)
     # Both eras tell the same.
     assert told == golden.read_text()
+
+
+@pytest.mark.slow
+def test_two_servers_answer_two_hundred_calls_at_once_and_lose_no_question(trained: Tiny) -> None:
+    start = StdioServerParameters(command=sys.executable, args=["-c", START], env=dict(os.environ))
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("runs", {"limit": 5}),
+        ("runs", {"action": "show", "runs": [trained.teacher]}),
+        ("registry", {}),
+        ("status", {"ended": True}),
+        ("log_question", {"text": "Is this one kept?"}),
+    )
+    failed: list[Any] = []
+
+    async def one(client: Client, tool: str, arguments: dict[str, Any]) -> None:
+        result = await client.call_tool(tool, arguments)
+        assert isinstance(result, CallToolResult)
+        if result.is_error:
+            failed.append((tool, result.content))
+
+    async def main() -> None:
+        with anyio.fail_after(PATIENCE_S):
+            async with (
+                Client(start) as first,
+                Client(start) as second,
+                anyio.create_task_group() as group,
+            ):
+                for number in range(200):
+                    client = (first, second)[number % 2]
+                    group.start_soon(one, client, *calls[number // 2 % len(calls)])
+
+    anyio.run(main)
+    assert not failed
+    kept = [path.name[:4] for path in (trained.root / "modes" / "questions").glob("*.md")]
+    assert sorted(kept) == [f"{number:04d}" for number in range(1, 41)]

@@ -57,7 +57,7 @@ NOT_FOR_AGENTS = {
     "docs serve": "a page in a browser",
     "reference check": "for whoever changes kdgat, and CI",
     "reference write": "the same",
-    "paper fill": "writes into the user's manuscript",
+    "paper fill": "writes into the user's manuscript; the tool paper tells what it would write",
     "clusters list": "plan_job names the clusters when asked for one that is not there",
     "clusters show": "a file of the workspace, which the agent reads as such",
     "clusters import": "asks a cluster and writes its description: done once, by the user",
