@@ -10,7 +10,7 @@ session goes on: the exit code is 0, standard output stays empty, and a line in
 """
 
 # Paths stay plain text here: importing pathlib takes longer than all that a hook mostly does.
-# ruff: noqa: PTH100, PTH103, PTH110, PTH111, PTH116, PTH118, PTH120, PTH123, PTH202
+# ruff: noqa: PTH100, PTH103, PTH105, PTH110, PTH111, PTH116, PTH118, PTH119, PTH120, PTH123, PTH202
 
 from __future__ import annotations
 
@@ -258,6 +258,18 @@ def read_json(path: str) -> object:
             return json.load(file)
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def keep(path: str, value: object) -> None:
+    """Write a note, whole or not at all; where that can't be, a word is said later, or twice."""
+    aside = os.path.join(os.path.dirname(path), f".partial-{os.getpid()}-{os.path.basename(path)}")
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(aside, "w", encoding="utf-8") as file:
+            json.dump(value, file)
+        os.replace(aside, path)
+    except OSError:
+        return
 
 
 def log(place: Place | None, event: str, error: str) -> None:

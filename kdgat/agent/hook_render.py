@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kdgat.agent.clients import AGENTS, CLAUDE, SERVERS, SETTINGS
-from kdgat.agent.hook import Place, what_changed
+from kdgat.agent.hook import Place, keep, what_changed
 from kdgat.agent.hook_processes import KdgatProcess
 from kdgat.agent.marks import blocks, parse
-from kdgat.errors import StorageError, WorkspaceError
-from kdgat.ledger.files import write_text
+from kdgat.errors import WorkspaceError
 
 _RENDER_S = 20
 
@@ -57,8 +55,7 @@ def rerender(place: Place) -> str:
         try:
             KdgatProcess(place, "kdgat.cli.main", "agent", "render", "--quiet").answer(_RENDER_S)
         except (RuntimeError, TimeoutError):
-            with suppress(StorageError):
-                write_text(Path(place.agent("render-failed.json")), json.dumps(changed))
+            keep(place.agent("render-failed.json"), changed)
             raise
         return _told(before, _texts(place))
 

@@ -11,11 +11,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kdgat.agent.hook import Place, log, read_note, what_changed
+from kdgat.agent.hook import Place, keep, log, read_note, what_changed
 from kdgat.agent.hook_lines import commit_now, looked, net_lines
 from kdgat.agent.hook_processes import KdgatProcess
-from kdgat.errors import StorageError
-from kdgat.ledger.files import write_json
 
 LINES_WITHOUT_A_LOOK = 200
 """Net lines of code from which a look at prior art is asked for."""
@@ -111,9 +109,7 @@ def _write(place: Place, note: dict) -> None:
     """Keep a note, and forget those of long ago."""
     path = Path(place.agent("sessions", f"{note['session_id']}.json"))
     is_new = not path.exists()
-    # A home that can't be written costs a word later, not the session's begin.
-    with suppress(StorageError):
-        write_json(path, note)
+    keep(str(path), note)
     if is_new:
         with suppress(OSError):
             for old in path.parent.glob("*.json"):

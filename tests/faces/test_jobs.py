@@ -21,6 +21,7 @@ from kdgat.ledger.jobs import JobFolder, JobState
 from kdgat.ledger.record import utc_now
 from kdgat.ledger.states import State
 from kdgat.ops.cancel import cancel as end
+from kdgat.ops.jobs import status as look
 from kdgat.workspace import Workspace
 from tests.unit.slurm.fake_slurm import FakeSlurm
 from tests.unit.slurm.given import give, job, record, run_of
@@ -167,6 +168,26 @@ class TestStatus:
             "r"
         ]
         assert said(face("status", "r", "--json"))["items"][0]["reason"] == "x"
+
+    def test_a_process_that_looks_again_sees_what_changed_meanwhile(self, ws: Workspace) -> None:
+        old = {"ended_at": "2020-01-01T00:00:00+00:00"}
+        give(ws, job("j", "a", "b", state=JobState.ENDED), state=State.COMPLETED, **old)
+        give(ws, job("k", "c", state=JobState.ENDED), state=State.FAILED, **old)
+
+        def shown(**given: Any) -> list[str]:
+            return sorted(item.run_id for item in look(ws, **given).items)
+
+        assert shown() == shown() == []
+        assert shown(all=True) == ["a", "b", "c"]
+        assert shown(run="a") == ["a"]
+        for run_id in ("a", "c"):
+            run_of(ws, run_id).update(state=State.RUNNING, host="far", pid=1)
+            (run_of(ws, run_id).path / "heartbeat").write_text(utc_now())
+        assert shown() == ["a", "c"]
+        run_of(ws, "a").update(state=State.COMPLETED, ended_at=utc_now())
+        assert shown() == ["a", "c"]
+        run_of(ws, "a").update(**old)
+        assert shown() == ["c"]
 
     def test_more_than_the_limit_is_said(self, ws: Workspace, face: Face) -> None:
         give(ws, job("j", "r0", "r1", "r2"))

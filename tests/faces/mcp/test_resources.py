@@ -51,6 +51,8 @@ def refused(desk: Desk, uri: str) -> str:
     async def ask(client: Client) -> str:
         with pytest.raises(MCPError) as error:
             await client.read_resource(uri)
+        # So that a client that asked for several knows which.
+        assert error.value.error.data == {"uri": uri}
         return error.value.error.message
 
     text = desk.talk(ask)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdgat.configs.compose import compose, sweep
+from kdgat.configs.dataset import DatasetConfig
 from kdgat.configs.fields import validated
 from kdgat.errors import ConfigError
 from tests.unit.configs.faults import fault, one_sentence
@@ -85,8 +86,8 @@ OTHER_MISTAKES = [
         ),
         (
             "seed=${nope}",
-            "the overrides: seed: Interpolation key 'nope' not found",
-            "`kdgat config show` lists every field",
+            "override 'seed=${nope}' refers to something else",
+            "write the value itself",
         ),
         (
             "training.max_epochs",
@@ -196,6 +197,34 @@ def test_a_mistake_is_told_in_one_sentence_with_the_next_step(
 def test_every_other_mistake_names_the_override_or_its_field(override: str) -> None:
     problem, _ = fault(override)
     assert override in problem or override.partition("=")[0] in problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "${oc.env:LAB_TOKEN}",
+        "$\\{oc.env:LAB_TOKEN\\}",
+        "str($\\{oc.env:LAB_TOKEN\\})",
+        "latest,$\\{oc.env:LAB_TOKEN\\}",
+        "\\$\\{oc.env:LAB_TOKEN\\}",
+    ],
+)
+@pytest.mark.parametrize("override", ["distillation.teacher={}", "distillation={{teacher: {}}}"])
+def test_no_config_tells_what_is_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, override: str, value: str
+) -> None:
+    monkeypatch.setenv("LAB_TOKEN", "hunter2")
+    problem, hint = fault(override.format(value))
+    assert "hunter2" not in problem + hint
+
+
+def test_a_reference_in_a_dataset_that_was_ingested_stays_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LAB_TOKEN", "hunter2")
+    lab = DatasetConfig(name="lab", citation="see ${oc.env:LAB_TOKEN}")
+    config = compose(["dataset=lab"], {"lab": lab})
+    assert config.dataset.citation == "see ${oc.env:LAB_TOKEN}"
 
 
 def test_a_field_of_another_model_is_refused_by_the_model_that_was_chosen() -> None:

@@ -110,6 +110,19 @@ def test_a_torn_or_foreign_file_is_skipped_and_named(
     assert "move" in fault.hint
 
 
+def test_a_file_that_was_mended_or_spoilt_is_read_anew(journal: Journal) -> None:
+    event = journal.append("archived", run_id="a")
+    path = journal.folder / f"{event.id}.json"
+    whole = path.read_text()
+    assert journal.events() == [event]
+    path.write_text("{")
+    assert journal.events() == []
+    path.write_text(whole)
+    assert journal.events() == [event]
+    path.unlink()
+    assert journal.events() == journal.broken() == []
+
+
 def test_a_folder_in_the_journal_is_named(journal: Journal) -> None:
     (journal.folder / "backup.json").mkdir(parents=True)
     assert journal.events() == []

@@ -108,6 +108,23 @@ def test_a_whole_id_wins_over_a_longer_one_that_begins_with_it(tmp_path: Path) -
     assert find(tmp_path, short).path.name == short
 
 
+def test_a_whole_id_is_found_wherever_it_lies_and_hidden_folders_are_not(tmp_path: Path) -> None:
+    runs = [new_run(tmp_path, dataset=name) for name in ("set_01", "set_02")]
+    for run in runs:
+        assert find(tmp_path, run.path.name).path == run.path
+    hidden = runs[0].path.rename(runs[0].path.with_name(f".removed-{runs[0].path.name}"))
+    for reference in (runs[0].path.name, hidden.name, hidden.name[:5]):
+        assert refusal(tmp_path, reference).problem == f"no run '{reference}'"
+
+
+@pytest.mark.parametrize(
+    "reference", ["*", "?" * 20, "[2]*", "../*", "..", ".", "set_01/", "x" * 999]
+)
+def test_a_pattern_or_a_path_is_no_beginning_of_an_id(tmp_path: Path, reference: str) -> None:
+    add(tmp_path, 0)
+    assert refusal(tmp_path, reference).problem == f"no run '{reference}'"
+
+
 def test_an_ambiguous_beginning_names_three_of_those_it_fits(tmp_path: Path) -> None:
     four = sorted((add(tmp_path, minute) for minute in range(4)), reverse=True)
     error = refusal(tmp_path, "20261121")

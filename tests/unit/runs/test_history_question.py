@@ -40,6 +40,17 @@ def test_without_a_condition_the_newest_come_first(ws: Workspace) -> None:
     assert table.columns[:4] == ("run_id", "name", "stage", "state")
 
 
+def test_all_that_fit_can_be_counted_whatever_the_limit(ws: Workspace) -> None:
+    for where in (None, "dataset = 'hcrl_sa'", "params.model.hidden = 64", "seed < 0"):
+        every = query_runs(ws, where=where, limit=99)
+        some = query_runs(ws, where=where, limit=2, counted=True)
+        assert (some.columns, some.rows) == (every.columns, every.rows[:2])
+        assert (some.total, every.total) == (len(every.rows), None)
+        assert some.truncated is (len(every.rows) > 2)
+    newest = query_runs(ws, order_by="6, 1 desc", limit=3)
+    assert query_runs(ws, order_by="6, 1 desc", limit=3, counted=True).rows == newest.rows
+
+
 def test_columns_of_a_run_can_be_named(ws: Workspace) -> None:
     wanted = [run_id(n) for n in range(19, -1, -1) if record(n)["dataset"] == "hcrl_sa"]
     assert found(ws, where="dataset = 'hcrl_sa' and stage = 'classifier'") == wanted
