@@ -165,9 +165,9 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 
 
 def _refuse_reference(override: Override, text: str) -> None:
-    """Refuse `${oc.env:NAME}` and its like: a run's config would tell what is in the environment.
+    r"""Refuse `${oc.env:NAME}` and its like: a run's config would tell what is in the environment.
 
-    The value is looked at as well as the text, which may hide the brace: `$\\{`.
+    The value is looked at as well as the text, which may hide the brace: `$\{`.
     """
     if _REFERENCE in text or _REFERENCE in str(override.value()):
         raise ConfigError(

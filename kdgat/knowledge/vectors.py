@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from kdgat.knowledge.minilm import NAME, MiniLM, weights_folder
@@ -20,6 +20,8 @@ LIMIT_TOKENS = 72
 _MOST_THREADS = 4
 _ONE_PIECE = 3
 _COMMON = 14_000
+_ASKED = 256
+"""Questions whose vectors are kept."""
 _PART = 64
 """Texts that a thread takes at a time."""
 
@@ -31,6 +33,9 @@ class Encoder:
 
     def __init__(self, model: MiniLM) -> None:
         self._model = model
+        # The next page of an answer asks the same once more.
+        self.question = lru_cache(maxsize=_ASKED)(self._question)
+        """The vector of a question, which nobody may change."""
 
     def encode(self, texts: Sequence[str]) -> list[bytes]:
         """One vector a text."""
@@ -44,10 +49,11 @@ class Encoder:
                     vectors[number] = vector.tobytes()
         return vectors
 
-    def question(self, text: str) -> NDArray[np.float32]:
-        """The vector of a question."""
+    def _question(self, text: str) -> NDArray[np.float32]:
         with one_thread():
-            return self._model.encode([text], limit=LIMIT_TOKENS)[0]
+            vector = self._model.encode([text], limit=LIMIT_TOKENS)[0]
+        vector.setflags(write=False)
+        return vector
 
     def is_rare(self, word: str) -> bool:
         """Whether English seldom has a word: its vocabulary goes from common to rare."""

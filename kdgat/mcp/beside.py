@@ -51,7 +51,7 @@ def _handler(
             text = f"{error.problem}\nhint: {error.hint}"
             # The newest protocol wants the URI told of a resource that is not there.
             uri = getattr(params, "uri", None)
-            data = {"uri": uri} if uri else None
+            data = None if uri is None else {"uri": uri}
             raise MCPError(code=INVALID_PARAMS, message=text, data=data) from None
         except Exception as error:
             # As with tools: the client gets the kind, whoever runs the server gets the rest.

@@ -219,17 +219,19 @@ def _not_over(ws: Workspace, worked_on: Collection[str]) -> Iterator[RunFolder]:
 
 def _completed(folder: RunFolder) -> _Completed | None:
     """What is known of a completed run; None for any other, and for what can't be read."""
+    # Text, because making ten thousand paths takes longer than looking at them.
+    path = str(folder.path)
     try:
-        found = os.stat(folder.path / "run.json")
-        return _read_completed(folder.path, found.st_ino, found.st_mtime_ns, found.st_size)
+        found = os.stat(f"{path}/run.json")  # noqa: PTH116
+        return _read_completed(path, found.st_ino, found.st_mtime_ns, found.st_size)
     except (OSError, RunError):
         return None
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _read_completed(path: Path, *_signs: int) -> _Completed | None:
+def _read_completed(path: str, *_signs: int) -> _Completed | None:
     """The same from the file; a record is renamed into place, so a new one has other signs."""
-    record = RunFolder(path).record()
+    record = RunFolder(Path(path)).record()
     if record.state is not State.COMPLETED:
         return None
     return _Completed(record.job, record.ended_at)
