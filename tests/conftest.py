@@ -20,13 +20,18 @@ hypothesis.settings.register_profile("kdgat", deadline=None)
 hypothesis.settings.load_profile("kdgat")
 
 
+_FROM_ELSEWHERE = "npm can't fetch"
+"""Begins the reason of tests with programs that no file of the project can install."""
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where KDGAT_NO_SKIPS is set, a test that skips has failed: what it needs should be there."""
     report = yield
-    if report.skipped and os.environ.get("KDGAT_NO_SKIPS") and not hasattr(report, "wasxfail"):
+    wanted = os.environ.get("KDGAT_NO_SKIPS") and _FROM_ELSEWHERE not in str(report.longrepr)
+    if report.skipped and wanted and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} skipped where nothing may be missing: {report.longrepr}"
     return report
