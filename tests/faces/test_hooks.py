@@ -20,6 +20,8 @@ from kdgat.ops.session_sections import MADE
 from kdgat.workspace import Workspace
 from tests.faces.client import ROOT, Answer, Client, checkout
 
+pytestmark = pytest.mark.slow
+
 EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop")
 EDIT = {"tool_name": "Edit", "tool_input": {"file_path": "x.py"}, "tool_response": {}}
 ODD = {

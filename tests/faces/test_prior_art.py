@@ -15,6 +15,8 @@ from kdgat.ops.prior_art import prior_art
 from kdgat.workspace import Workspace
 from tests.faces.conftest import Command, Tiny, call, enter, new_root
 
+pytestmark = pytest.mark.slow
+
 MOST_CHARACTERS = 8_000
 QUESTION = "---\ntitle: Does the replay ratio matter?\nstatus: open\nopened: 2026-11-21\n---\n"
 

@@ -351,7 +351,7 @@ def _content() -> Iterator[Mutation]:
     )
     yield Mutation(
         "shrink the budget",
-        edit("agent/AGENTS.md", ("budget_tokens=1600", "budget_tokens=1000")),
+        edit("agent/AGENTS.md", ("budget_tokens=1750", "budget_tokens=1000")),
         "Section 'places' is left out",
         "## Where things are",
     )

@@ -21,6 +21,8 @@ from mcp.shared.exceptions import MCPError
 from kdgat.errors import WorkspaceError
 from kdgat.mcp.http import MAX_BODY_BYTES, MAX_SESSIONS, find_token
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "a-token-of-tests-0123456789"
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 INITIALIZE = {

@@ -17,6 +17,8 @@ from tests.faces.conftest import Tiny
 from tests.faces.mcp.asking import Agent, agent_in, know_packages
 from tests.unit.runs.folders import write_run
 
+pytestmark = pytest.mark.slow
+
 SECRET = "the content of a file that is nobody's business"
 HOSTILE = {
     "path up": "../../../../../../etc/passwd",
