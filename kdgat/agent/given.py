@@ -6,16 +6,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class GivenCommand:
-    """One command that a person types."""
-
-    name: str
-    """As typed, without the program: `runs list`."""
-    summary: str
-    """The first line of its help."""
-
-
-@dataclass(frozen=True)
 class GivenTool:
     """One tool of the MCP server."""
 
@@ -28,5 +18,6 @@ class GivenTool:
 class Given:
     """Facts of the layers above, in the order in which they are shown."""
 
-    commands: tuple[GivenCommand, ...] = ()
+    commands: tuple[str, ...] = ()
+    """As typed, without the program: `runs list`."""
     tools: tuple[GivenTool, ...] = ()

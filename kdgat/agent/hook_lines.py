@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from kdgat.agent.hook import SOURCES, Place
 from kdgat.agent.hook_processes import git
+from kdgat.ledger.files import read_lines
 
-LOOKS = frozenset({"prior_art", "docs_lookup"})
+_LOOKS = frozenset({"prior_art", "docs_lookup"})
 """Tools of the server that look for what exists."""
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _LARGEST_BYTES = 1_000_000
@@ -55,7 +55,7 @@ def looked(place: Place, since: str) -> bool:
 
 def _is_look(line: dict) -> bool:
     """A line of `prior-art.jsonl` is one; of the calls those of two tools are that went well."""
-    return "tool" not in line or (line["tool"] in LOOKS and not line.get("error"))
+    return "tool" not in line or (line["tool"] in _LOOKS and not line.get("error"))
 
 
 def _later(line: dict, since: str) -> bool:
@@ -66,18 +66,9 @@ def _later(line: dict, since: str) -> bool:
 
 def _rows(path: Path) -> list[dict]:
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError:
+        return read_lines(path)
+    except (OSError, RecursionError):
         return []
-    rows = []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows
 
 
 def _lines(path: Path) -> int:

@@ -99,13 +99,21 @@ def check_price(ws: Workspace, adds: Price, *, now: datetime | None = None) -> N
         most = getattr(caps, cap)
         if more and before + more > most:
             daily = (
-                f" within 24 hours, of which {before:,.4g} are used" if cap.endswith("_day") else ""
+                f" within 24 hours, of which {_figure(before)} are used"
+                if cap.endswith("_day")
+                else ""
             )
             raise PlanError(
-                f"this would take {more:,.4g} {what}, and {cap} allows an agent {most:,.4g}{daily}",
+                f"this would take {_figure(more)} {what}, and {cap} allows an agent "
+                f"{_figure(most)}{daily}",
                 hint="submit less (--time and --max-restarts count), or ask the user to raise "
                 f"{cap} in {FILE}, or to submit the plan by himself (`kdgat submit --plan`)",
             )
+
+
+def _figure(value: float) -> str:
+    """A number without more digits than a person wants, and never as 1e+04."""
+    return f"{round(value, 2):,.15g}"
 
 
 def _first_fault(error: ValidationError, text: str) -> PlanError:

@@ -12,8 +12,8 @@ from kdgat.modes.packs import Mode, list_modes
 def commands_section(material: Material, _most: int | None) -> Section:
     """Every command, a group a line."""
     groups: dict[str, list[str]] = {}
-    for each in material.given.commands:
-        group, _, name = each.name.rpartition(" ")
+    for command in material.given.commands:
+        group, _, name = command.rpartition(" ")
         groups.setdefault(group, []).append(name)
     lines = [
         f"- {group}: {' '.join(names)}" if group else f"- {' '.join(names)}"

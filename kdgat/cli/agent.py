@@ -25,16 +25,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be
 
 def given_of(context: typer.Context) -> Given:
     """What the command line and the server show in the context."""
-    from kdgat.agent.given import Given, GivenCommand, GivenTool
+    from kdgat.agent.given import Given, GivenTool
     from kdgat.cli.tree import whole_tree
     from kdgat.mcp.table import TOOLS
 
     root = whole_tree(context)
-    commands = [
-        GivenCommand(each.name.removeprefix(f"{root.name} "), each.text.split("\n")[0])
-        for each in _leaves(root)
-    ]
-    return Given(tuple(commands), tuple(GivenTool(row.name, row.every_mode) for row in TOOLS))
+    commands = tuple(each.name.removeprefix(f"{root.name} ") for each in _leaves(root))
+    return Given(commands, tuple(GivenTool(row.name, row.every_mode) for row in TOOLS))
 
 
 @app.command()

@@ -57,7 +57,7 @@ def plan(
     """
     from kdgat.ops.plans import plan_job
 
-    kept = plan_job(Workspace.find(), asked_for(cluster, locals()))
+    kept = plan_job(Workspace.find(), asked_for(locals()))
     if as_json:
         return print_json(kept)
     print_plan(kept.plan)
@@ -66,7 +66,7 @@ def plan(
         restarts = f"; with every restart {_price(kept.most)}" if kept.most != kept.price else ""
         say(f"price: {_price(kept.price)}{restarts}")
     until = kept.expires_at[:16].replace("T", " ")
-    return say(f"plan {kept.plan_id} holds until {until} UTC, while code and configs are the same",
+    return say(f"plan {kept.plan_id} holds until {until} UTC, while what it rests on is the same",
                f"next: kdgat submit --plan {kept.plan_id}")  # fmt: skip
 
 

@@ -5,6 +5,7 @@ The user's own command shows questions in every mode; modes that hide them hide 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,6 +15,7 @@ from kdgat.cli.output import cell, counted, print_json, print_table, say, warn
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
+    from kdgat.modes.evidence import Evidence
     from kdgat.modes.watching import TriggerState, Watched
     from kdgat.ops.questions import QuestionView, QuestionWritten
 
@@ -208,20 +210,20 @@ def _print_view(view: QuestionView) -> None:
         _print_watch(view.watch)
     if view.evidence:
         rows = [
-            (each.run_id, each.name, each.stage, each.state, figure.name, figure.scenario,
-             figure.value)
+            (each.run_id, each.name, each.stage, each.state, *figure)
             for each in view.evidence
-            for figure in each.figures
-        ]  # fmt: skip
-        rows += [
-            (each.run_id, each.name, each.stage, each.state, None, None, None)
-            for each in view.evidence
-            if not each.figures
+            for figure in _figures(each)
         ]
         columns = ("run", "name", "stage", "state", "figure", "scenario", "value")
         print_table("Evidence", columns, rows)
     say(*(f"  | {line}" for line in question.body.splitlines()))
     warn(*view.notes)
+
+
+def _figures(evidence: Evidence) -> Sequence[tuple[str | None, str | None, float | None]]:
+    """A row for each figure, or an empty one."""
+    rows = [(figure.name, figure.scenario, figure.value) for figure in evidence.figures]
+    return rows or [(None, None, None)]
 
 
 def _print_watch(watch: Watched) -> None:

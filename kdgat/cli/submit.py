@@ -95,7 +95,7 @@ def submit(
     if cluster is None:
         hint = "add --cluster NAME (`kdgat clusters list`)"
         raise ConfigError("nothing says where to submit to", hint=hint)
-    ws, asked = Workspace.find(), asked_for(cluster, locals())
+    ws, asked = Workspace.find(), asked_for(locals())
     if dry_run:
         foreseen = plan_submission(ws, asked)
         return print_json(foreseen) if as_json else print_plan(foreseen)
@@ -115,12 +115,10 @@ def _submit_plan(context: typer.Context, plan_id: str, as_json: bool) -> None:
     from kdgat.ops.plans import submit_plan
 
     for name, value in context.params.items():
-        # Nothing has another default than these.
-        given = value is not None and value is not False and value not in ([], ())
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name != "DEFAULT"
         if given and name not in ("plan", "as_json"):
-            what = f"--{name.replace('_', '-')}"
-            if name == "overrides":
-                what = " ".join(context.params[name])
+            what = " ".join(value) if name == "overrides" else f"--{name.replace('_', '-')}"
             raise ConfigError(
                 f"'{what}' is given beside --plan, and a plan says all by itself",
                 hint="leave it out, or plan anew with it: kdgat plan",

@@ -36,16 +36,14 @@ def complete_plan(incomplete: str) -> list[str]:
     return [plan_id for plan_id in ids if plan_id.startswith(incomplete)]
 
 
-def asked_for(cluster: str, options: dict[str, Any]) -> SubmitRequest:
-    """What the options below ask for; others among them are left out."""
+def asked_for(options: dict[str, Any]) -> SubmitRequest:
+    """What a command's arguments ask for; it has one for each field, and may have others."""
     from dataclasses import fields
 
     from kdgat.ops.job_request import SubmitRequest
 
-    names = {each.name for each in fields(SubmitRequest)}
-    given = {name: value for name, value in options.items() if name in names}
-    overrides = tuple(given.pop("overrides") or ())
-    return SubmitRequest(**{**given, "cluster": cluster, "overrides": overrides})
+    given = {each.name: options[each.name] for each in fields(SubmitRequest)}
+    return SubmitRequest(**{**given, "overrides": tuple(given["overrides"] or ())})
 
 
 ClusterName = Annotated[

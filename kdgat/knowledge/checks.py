@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from kdgat.knowledge.chunks import Page
 from kdgat.knowledge.links import Target, page_of, target_of
 from kdgat.knowledge.scan import digest
-from kdgat.knowledge.sources import Site
+from kdgat.knowledge.sources import Site, _settings, _texts
 
 _LONG_CHARACTERS = 200
 """A passage that is shorter may well stand twice: a command, a hint."""
@@ -39,21 +39,35 @@ def findings(
 
 
 def _dead(site: Site, pages: Mapping[str, Page]) -> Iterator[Finding]:
+    generated = _generated(site)
     for name, page in pages.items():
         for line, link in page.links:
             target = target_of(name, link)
-            problem = _problem(site, pages, target) if target else None
+            problem = _problem(site, pages, generated, target) if target else None
             if problem:
                 yield Finding("dead link", site.name, name, line, f"'{link}': {problem}")
     for name in site.nav:
-        if site.has_nav and name not in pages and not (site.docs / name).exists():
+        there = name in pages or name in generated or (site.docs / name).exists()
+        if site.has_nav and not there:
             file = site.config.name if site.config else "mkdocs.yml"
             yield Finding("dead link", site.name, file, 0, f"'{name}' of the navigation is no page")
 
 
-def _problem(site: Site, pages: Mapping[str, Page], target: Target) -> str | None:
+def _generated(site: Site) -> frozenset[str]:
+    """Pages that the site's build makes, by `generated_pages` below `extra` of its settings."""
+    settings = _settings(site.config)[0] if site.config else {}
+    extra = settings.get("extra")
+    return frozenset(_texts(extra.get("generated_pages")) if isinstance(extra, dict) else ())
+
+
+def _problem(
+    site: Site, pages: Mapping[str, Page], generated: Collection[str], target: Target
+) -> str | None:
     page = page_of(target.path, pages)
     if page is None:
+        # What anchors it will have, nobody knows before it is made.
+        if page_of(target.path, generated):
+            return None
         file = site.docs / target.path
         inside = file.resolve().is_relative_to(site.root)
         return None if inside and file.exists() else f"there is no '{target.path}'"

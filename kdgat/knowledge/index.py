@@ -34,7 +34,7 @@ from kdgat.knowledge.scan import (
 from kdgat.knowledge.snippets import Taken, expand
 from kdgat.knowledge.sources import Site
 from kdgat.knowledge.vectors import Encoder
-from kdgat.knowledge.words import WORDS_SQL
+from kdgat.knowledge.words import WORDS_SQL, opened
 from kdgat.ledger.files import atomic_path
 
 VERSION = "1"
@@ -84,36 +84,7 @@ class IndexFile:
 
 def open_index(path: Path) -> IndexFile | None:
     """The index in a file; None where there is none that this version can read."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    # Another process may show the same connection to its threads, one at a time.
-    database = sqlite3.connect(":memory:", check_same_thread=False)
-    try:
-        database.deserialize(data)
-        meta = dict(database.execute("select name, value from meta"))
-        if meta.get("version") != VERSION:
-            raise ValueError("another version")
-        about = json.loads(meta["about"])
-        return IndexFile(
-            database=database,
-            root=Path(about["root"]),
-            docs=Path(about["docs"]),
-            stamps={name: tuple(stamp) for name, stamp in about["stamps"].items()},
-            beside={name: tuple(stamp) for name, stamp in about["beside"].items()},
-            digests=about["digests"],
-            made_ns=about["made_ns"],
-            model=about["model"],
-            indexed=Indexed(
-                **{**about["indexed"], "skipped": tuple(map(tuple, about["indexed"]["skipped"]))}
-            ),
-            terms=about["terms"],
-        )
-    except (sqlite3.Error, ValueError, KeyError, TypeError):
-        # A file that nobody can read is as good as none: it is made again.
-        database.close()
-        return None
+    return opened(path, VERSION, _index_file)
 
 
 def is_current(index: IndexFile, now: Scan) -> bool:
@@ -204,6 +175,23 @@ def sections_of(index: IndexFile, numbers: Sequence[int]) -> dict[int, tuple[str
 def pages_of(index: IndexFile) -> dict[str, Page]:
     """All pages, by their path from the folder of pages."""
     return {name: page for name, (_, page) in _pages(index)}
+
+
+def _index_file(database: sqlite3.Connection, meta: Mapping[str, str]) -> IndexFile:
+    about = json.loads(meta["about"])
+    indexed = about["indexed"]
+    return IndexFile(
+        database=database,
+        root=Path(about["root"]),
+        docs=Path(about["docs"]),
+        stamps={name: tuple(stamp) for name, stamp in about["stamps"].items()},
+        beside={name: tuple(stamp) for name, stamp in about["beside"].items()},
+        digests=about["digests"],
+        made_ns=about["made_ns"],
+        model=about["model"],
+        indexed=Indexed(**{**indexed, "skipped": tuple(map(tuple, indexed["skipped"]))}),
+        terms=about["terms"],
+    )
 
 
 def _write(

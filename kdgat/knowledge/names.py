@@ -27,6 +27,7 @@ _DEEPEST = 3
 _DEEPEST_UNLISTED = 2
 """The same for a file that does not say what of it is public."""
 _DEEPEST_BESIDE = 2
+"""The same for a package that only came along."""
 _MANY_METHODS = 40
 """A class with more methods is a library of its own; their names are told too."""
 _LONGEST_DOC = 400
@@ -62,7 +63,7 @@ class _Module:
     """`__all__`, where it is a plain list."""
 
 
-class Sources:
+class _Sources:
     """The modules of some packages, read when they are asked for."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
@@ -110,7 +111,7 @@ def public_names(files: Mapping[str, Path], *, deep: bool) -> list[Name]:
         files: modules by dotted name; a package's is its `__init__.py`.
         deep: modules that are no packages too, and deeper ones.
     """
-    sources = Sources(files)
+    sources = _Sources(files)
     with _no_collection():
         ways: dict[tuple[str, str], tuple[str, Name, _Module]] = {}
         modules = []
@@ -129,7 +130,7 @@ def public_names(files: Mapping[str, Path], *, deep: bool) -> list[Name]:
 
 def own_names(files: Mapping[str, Path]) -> list[Name]:
     """Everything documented in modules of ours, where it is defined; `_private` names left out."""
-    sources = Sources(files)
+    sources = _Sources(files)
     found = []
     for module in map(sources.module, files):
         names = module.defined.values() if module else ()
@@ -140,9 +141,12 @@ def own_names(files: Mapping[str, Path]) -> list[Name]:
 def first_sentence(doc: str, most: int) -> str:
     """What a docstring begins with, in at most `most` characters."""
     sentence = re.split(r"(?<=[^.\s]{2}[.!?])\s+(?=[A-Z`(])", doc, maxsplit=1)[0]
-    if len(sentence) <= most:
-        return sentence
-    return sentence[: most - 1].rsplit(" ", 1)[0] + "…"
+    return shortened(sentence, most)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text in at most `most` characters, cut at a word."""
+    return text if len(text) <= most else text[: most - 1].rsplit(" ", 1)[0] + "…"
 
 
 def plain_doc(doc: str) -> str:
@@ -218,9 +222,11 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def _take(module: _Module, node: ast.stmt) -> None:
     if isinstance(node, ast.ClassDef):
         module.defined[node.name] = _name(module, node, module.name)
-        methods = (each for each in node.body if isinstance(each, ast.FunctionDef))
-        told = [_name(module, each, node.name) for each in methods if each.name[0] != "_"]
-        module.methods[node.name] = [each for each in told if each.doc]
+        functions = (each for each in node.body if isinstance(each, ast.FunctionDef))
+        methods = [each for each in functions if each.name[0] != "_"]
+        if len(methods) > _MANY_METHODS:
+            told = (_name(module, each, node.name) for each in methods)
+            module.methods[node.name] = [each for each in told if each.doc]
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         module.defined.setdefault(node.name, _name(module, node, module.name))
     elif isinstance(node, ast.ImportFrom):

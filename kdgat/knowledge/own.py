@@ -22,6 +22,7 @@ from kdgat.workspace import Workspace
 
 PACKAGE = Path(__file__).parents[1]
 _COMMANDS, _CONFIG = "reference/cli.md", "reference/config.md"
+_SIMULATE = "kdgat data simulate"
 _LONGEST_LINE = 170
 _PARTS_OF_COMMAND = 400
 _OF_SOURCE = ("operation", "function", "class")
@@ -141,6 +142,8 @@ def _commands(page: Path, section: Section) -> Iterator[Thing]:
 
 def _fields(page: Path, section: Section) -> Iterator[Thing]:
     told = " ".join(inline(unit.text) for unit in section.units if unit.kind == "text")
+    # Of fields that are no run's the page says whose they are.
+    command = _SIMULATE if _SIMULATE in told else "kdgat train"
     if section.heading.startswith("model=") and told:
         line = first_sentence(told, _LONGEST_LINE)
         use = f"kdgat train {section.heading}"
@@ -151,12 +154,8 @@ def _fields(page: Path, section: Section) -> Iterator[Thing]:
         if len(cells) < 4 or cells[0] == "model.kind":
             continue
         name, values, default, meaning = cells[0], cells[1], cells[2], cells[-1]
-        if section.heading.startswith("model="):
-            use = f"kdgat train {section.heading} {name}={default}"
-        elif name.startswith(("capture_s", "seed")) or "." in name:
-            use = f"kdgat train {name}={default}"
-        else:
-            use = f"kdgat data simulate {name}={default}"
+        of_model = f"{section.heading} " if section.heading.startswith("model=") else ""
+        use = f"{command} {of_model}{name}={default}"
         yield Thing(
             origin=OURS,
             kind="config field",

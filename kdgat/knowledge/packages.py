@@ -13,8 +13,9 @@ import sys
 import sysconfig
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import Distribution, PathDistribution
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageMetadata, PathDistribution
 from pathlib import Path
 
 from kdgat.knowledge.names import Name, first_sentence, plain_doc, public_names
@@ -37,6 +38,24 @@ _NOT_FOR_USE = frozenset({
 _open: dict[Path, Things] = {}
 
 
+@dataclass(frozen=True)
+class _Package:
+    """An installed package whose metadata can be read."""
+
+    folder: str
+    distribution: PathDistribution
+    about: PackageMetadata
+    """Kept: each look at the distribution's own parses all of it anew."""
+
+    @property
+    def name(self) -> str:
+        return self.about["Name"]
+
+    @property
+    def origin(self) -> str:
+        return f"{self.name} {self.about['Version']}"
+
+
 def installed_things(ws: Workspace, progress: Progress = quiet) -> Things | None:
     """The index of what is installed now; None where it vanished while it was read.
 
@@ -44,11 +63,11 @@ def installed_things(ws: Workspace, progress: Progress = quiet) -> Things | None
         StorageError: it must be made and can't be written.
     """
     path = ws.knowledge / "things" / "packages.db"
-    folders = _folders()
-    stamps = {name: _stamp(folder) for name, folder in folders.items()} | {_PYTHON: [0, 0]}
+    # By their whole paths: things are told with theirs, and an environment may have moved.
+    stamps = {str(folder): _stamp(folder) for folder in _folders()}
     index = _open.get(path) or open_things(path)
-    if index is None or index.made_of != stamps:
-        _write(path, folders, stamps, index, progress)
+    if index is None or index.made_of != {**stamps, str(_library()): [0, 0]}:
+        _write(path, stamps, index, progress)
         index = open_things(path)
     if index is not None:
         _open[path] = index
@@ -70,37 +89,43 @@ def call_of(name: Name) -> str:
 
 
 def _write(
-    path: Path,
-    folders: Mapping[str, Path],
-    stamps: Mapping[str, list[int]],
-    old: Things | None,
-    progress: Progress,
+    path: Path, stamps: Mapping[str, list[int]], old: Things | None, progress: Progress
 ) -> None:
     made_ns = time.time_ns()
     notes: list[str] = []
-    packages = dict(_readable(folders, notes))
-    distances = _distances({name: each for name, (_, each) in packages.items()})
+    packages: dict[str, _Package] = {}
+    for each in _readable(stamps, notes):
+        # Of two of one name Python imports the first on its path.
+        packages.setdefault(_plain(each.name), each)
+    distances = _distances(packages)
+    made_of = old.made_of if old else {}
     known: dict[str, list[Thing]] = {}
     for thing in old.all() if old else ():
         known.setdefault(thing.origin, []).append(thing)
-    things = known.get(_PYTHON) or [*_standard_library()]
-    for number, (name, (folder, each)) in enumerate(packages.items()):
+    library = str(_library())
+    things = (known.get(_PYTHON) if library in made_of else None) or [*_standard_library()]
+    for number, (name, each) in enumerate(packages.items()):
         progress(f"reading {name}", number, len(packages))
-        is_known = old is not None and old.made_of.get(folder) == stamps[folder]
-        told = known.get(_origin(each)) if is_known else None
-        if told is None or told[0].distance != distances.get(name, INSTALLED):
-            told = [*_things_of(each, distances.get(name, INSTALLED), notes)]
+        distance = distances.get(name, INSTALLED)
+        is_known = made_of.get(each.folder) == stamps[each.folder]
+        told = known.get(each.origin) if is_known else None
+        if told is None or told[0].distance != distance:
+            told = [*_things_of(each, distance, notes)]
         things.extend(told)
-    write_things(path, _once(things), stamps, made_ns, notes=notes)
+    write_things(path, _once(things), {**stamps, library: [0, 0]}, made_ns, notes=notes)
 
 
-def _folders() -> dict[str, Path]:
-    """The folders of metadata, by their names, the first of each on the path."""
+def _library() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def _folders() -> Iterable[Path]:
+    """The folders of metadata, of each name the first on the path."""
     found: dict[str, Path] = {}
     for place in dict.fromkeys(sys.path):
         for folder in sorted(Path(place or ".").glob("*.dist-info")):
             found.setdefault(folder.name, folder)
-    return found
+    return found.values()
 
 
 def _stamp(folder: Path) -> list[int]:
@@ -111,24 +136,23 @@ def _stamp(folder: Path) -> list[int]:
     return [about.st_mtime_ns, about.st_size]
 
 
-def _readable(
-    folders: Mapping[str, Path], notes: list[str]
-) -> Iterator[tuple[str, tuple[str, Distribution]]]:
-    """Packages by their plain names; what can't be read is noted and passed over."""
-    for folder, path in folders.items():
-        each = PathDistribution(path)
+def _readable(folders: Iterable[str], notes: list[str]) -> Iterator[_Package]:
+    """The packages of these folders; what can't be read is noted and passed over."""
+    for folder in folders:
+        distribution = PathDistribution(Path(folder))
         try:
-            about = each.metadata
-            name, version = about["Name"], about["Version"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            name, version = "", str(error)
-        if name and version:
-            yield _plain(name), (folder, each)
+            package = _Package(folder, distribution, distribution.metadata)
+            found = package if package.name and package.about["Version"] else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            found = None
+        if found is None:
+            name = Path(folder).name
+            notes.append(f"'{name}' has no metadata that can be read; the package is left out")
         else:
-            notes.append(f"'{folder}' has no metadata that can be read; the package is left out")
+            yield found
 
 
-def _distances(packages: Mapping[str, Distribution]) -> dict[str, int]:
+def _distances(packages: Mapping[str, _Package]) -> dict[str, int]:
     """How far each package is from kdgat: what it requires, and what came along for several."""
     needs: dict[str, set[str]] = {}
     waiting = [OURS]
@@ -142,17 +166,15 @@ def _distances(packages: Mapping[str, Distribution]) -> dict[str, int]:
     return beside | dict.fromkeys(needs.get(OURS, ()), REQUIRED) | {OURS: 0}
 
 
-def _required(package: Distribution | None) -> Iterator[str]:
-    for line in (package.requires or ()) if package else ():
+def _required(package: _Package | None) -> Iterator[str]:
+    for line in package.about.get_all("Requires-Dist", []) if package else ():
         match = re.match(r"[A-Za-z0-9][\w.-]*", line)
         if match and not re.search(r";.*\bextra\b", line):
             yield _plain(match[0])
 
 
-def _things_of(package: Distribution, distance: int, notes: list[str]) -> Iterator[Thing]:
-    # Each look at `metadata` parses it anew.
-    name, origin = package.metadata["Name"], _origin(package)
-    record = package.read_text("RECORD")
+def _things_of(package: _Package, distance: int, notes: list[str]) -> Iterator[Thing]:
+    name, record = package.name, package.distribution.read_text("RECORD")
     modules = dict(_modules(package, record or ""))
     yield _summary(package, distance, modules)
     if _plain(name) == OURS or distance > BESIDE:
@@ -160,12 +182,12 @@ def _things_of(package: Distribution, distance: int, notes: list[str]) -> Iterat
     if record is None:
         notes.append(f"'{name}' has no list of its files; only its summary is known")
     names = public_names(modules, deep=distance == REQUIRED)
-    yield from (_thing(origin, each, distance) for each in names)
+    yield from (_thing(package.origin, each, distance) for each in names)
 
 
-def _summary(package: Distribution, distance: int, modules: Mapping[str, Path]) -> Thing:
-    about = package.metadata
-    name, text = about["Name"], package.read_text("METADATA") or ""
+def _summary(package: _Package, distance: int, modules: Mapping[str, Path]) -> Thing:
+    about, name = package.about, package.name
+    text = package.distribution.read_text("METADATA") or ""
     topics = [each for each in about.get_all("Classifier", []) if each.startswith("Topic")]
     headings = re.findall(r"^#{1,3} +(.+)$", text, re.MULTILINE)
     words = (*about.get_all("Keywords", []), *topics, *headings[:_MOST_HEADINGS])
@@ -174,10 +196,10 @@ def _summary(package: Distribution, distance: int, modules: Mapping[str, Path]) 
     named = (each for each in tops if _plain(each) == _plain(name))
     module = next(named, tops[0] if tops else "")
     return Thing(
-        origin=_origin(package),
+        origin=package.origin,
         kind="package",
         name=name,
-        place=str(package.locate_file("")),
+        place=str(package.distribution.locate_file("")),
         what=first_sentence(plain_doc(summary), _LONGEST_LINE),
         use=f"import {module}" if module else "",
         more=plain_doc(" ".join(words)),
@@ -185,12 +207,12 @@ def _summary(package: Distribution, distance: int, modules: Mapping[str, Path]) 
     )
 
 
-def _modules(package: Distribution, record: str) -> Iterator[tuple[str, Path]]:
+def _modules(package: _Package, record: str) -> Iterator[tuple[str, Path]]:
     """A package's modules by dotted name.
 
     Not by `Distribution.files`, which looks on the disk for each of ten thousand files.
     """
-    root = Path(str(package.locate_file("")))
+    root = Path(str(package.distribution.locate_file("")))
     for line in record.splitlines():
         file = line.split(",", 1)[0]
         if file.endswith(".py") and ".." not in file:
@@ -198,7 +220,7 @@ def _modules(package: Distribution, record: str) -> Iterator[tuple[str, Path]]:
 
 
 def _standard_library() -> Iterator[Thing]:
-    root = Path(sysconfig.get_path("stdlib"))
+    root = _library()
     files = {}
     for top in sorted(root.iterdir()):
         if top.name.partition(".")[0] in _NOT_FOR_USE or top.name.startswith("config-"):
@@ -231,11 +253,6 @@ def _thing(origin: str, name: Name, distance: int) -> Thing:
 def _once(things: Sequence[Thing]) -> list[Thing]:
     """Without names that a second package has from the same file."""
     return list({(each.place, each.name): each for each in reversed(things)}.values())[::-1]
-
-
-def _origin(package: Distribution) -> str:
-    about = package.metadata
-    return f"{about['Name']} {about['Version']}"
 
 
 def _plain(name: str) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from kdgat.knowledge.passages import with_parts
 from kdgat.knowledge.question import Question, ask
 from kdgat.knowledge.scan import digest
-from kdgat.knowledge.words import WORDS_SQL, Words
+from kdgat.knowledge.words import WORDS_SQL, Words, opened
 from kdgat.ledger.files import atomic_path
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Thing:
     more: str = ""
     """Further words by which it is found."""
     distance: int = 0
-    """0: kdgat's own; 1: required by it; 2: required by those; 3: installed all the same."""
+    """0: kdgat's own; 1: required by it; 2: came along, for several; 3: installed all the same."""
 
 
 @dataclass(frozen=True)
@@ -146,20 +146,7 @@ class Things(Words):
 
 def open_things(path: Path) -> Things | None:
     """The index in a file; None where there is none that this version can read."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    database = sqlite3.connect(":memory:", check_same_thread=False)
-    try:
-        database.deserialize(data)
-        meta = dict(database.execute("select name, value from meta"))
-        if meta.get("version") != VERSION:
-            raise ValueError("another version")
-        return Things(database, meta)
-    except (sqlite3.Error, ValueError, KeyError, TypeError):
-        database.close()
-        return None
+    return opened(path, VERSION, Things)
 
 
 def write_things(

@@ -2,6 +2,7 @@
 
 An index is an SQLite database with a full-text table `words` (page, trail, heading, prose, code)
 and a table `vocabulary` over it, whatever the rows are: sections of pages, or things that exist.
+Its table `meta` (name, value) says of which version it is.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
 
 from kdgat.knowledge.question import Question
 
@@ -22,12 +25,13 @@ create virtual table vocabulary using fts5vocab(words, row);
 """
 _COLUMNS = (1.0, 1.0, 2.0, 1.0, 1.0)
 """Weights of page, trail, heading, prose and code."""
-_WORDS = 0.85
+WORTH_OF_WORDS = 0.85
 """What all of a question's words are worth beside a cosine of 1."""
 _STRANGE = 0.3
 """Share of an expansion's score that counts."""
 _SATURATED = 2.2
 """The most that bm25 (k1 = 1.2) gives a word, as a multiple of its rarity."""
+_Index = TypeVar("_Index")
 
 
 class Words:
@@ -74,7 +78,11 @@ class Words:
         others = [other for term in question.terms for other in term.others]
         whole = _SATURATED * sum(map(self.rarity, words)) or 1.0
         shares: dict[int, float] = {}
-        for phrases, share in (([*words, *question.phrases], _WORDS), (others, _WORDS * _STRANGE)):
+        rated = (
+            ([*words, *question.phrases], WORTH_OF_WORDS),
+            (others, WORTH_OF_WORDS * _STRANGE),
+        )
+        for phrases, share in rated:
             for number, score in self.scores(phrases):
                 shares[number] = shares.get(number, 0.0) + share * score / whole
         return shares
@@ -91,6 +99,30 @@ class Words:
             ).fetchone()
             held += weight if row else 0.0
         return held / whole if whole else 0.0
+
+
+def opened(
+    path: Path, version: str, made: Callable[[sqlite3.Connection, Mapping[str, str]], _Index]
+) -> _Index | None:
+    """What is made of an index file, read whole into memory, and of its `meta`.
+
+    None where there is none that this version can read: such a file is made again.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    # Another process may show the same connection to its threads, one at a time.
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    try:
+        database.deserialize(data)
+        meta = dict(database.execute("select name, value from meta"))
+        if meta.get("version") != version:
+            raise ValueError("another version")
+        return made(database, meta)
+    except (sqlite3.Error, ValueError, KeyError, TypeError):
+        database.close()
+        return None
 
 
 def _quoted(phrase: str) -> str:

@@ -20,8 +20,9 @@ or one of these `| None`. Text without a `max_length` gets one of 500 characters
 `ws`, `progress` and `confirm` are given by the server and are no arguments of the tool.
 
 **An answer** is a frozen dataclass of texts, numbers, booleans, `Literal`s, tuples and further
-frozen dataclasses; `dict[str, X]` is fine, `Any` is refused. It has `summary()`: plain text of at
-most 300 characters. A figure that may be NaN is `float | None`; what is not finite goes out as null.
+frozen dataclasses; `dict[str, X]` is fine, `Any` is refused. It has `summary()`: plain text, of which
+300 characters are sent. A figure that may be NaN is `float | None`; what is not finite goes out as
+null.
 A list carries the fields of `Paged`. An answer that is too long is cut from the end of its lists,
 and its long texts are cut; both are said in `hint` where there is one, and in the text.
 
@@ -54,7 +55,7 @@ class Answer(Protocol):
     """What every tool's function returns."""
 
     def summary(self) -> str:
-        """The answer in a sentence or two, of at most 300 characters."""
+        """The answer in a sentence or two; what is beyond 300 characters is cut."""
         ...
 
 
@@ -62,7 +63,7 @@ class Paged(Answer, Protocol):
     """An answer with a list: frozen dataclasses have these five fields beside their own.
 
     `items` are those of this page; `total` counts all there are; `next_cursor` asks for the next
-    page and is None at the end; `truncated` says whether `items` ends before `total` does;
+    page and is None at the end; `truncated` says whether anything is left after `items`;
     `hint` says what to do about it, or what to do next, and may be empty.
     """
 

@@ -31,11 +31,16 @@ def checked(tool: Derived, arguments: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         for text in value if isinstance(value, list) else (value,):
             if isinstance(text, str):
-                _check_text(name, text)
+                check_text(name, text)
     return values
 
 
-def _check_text(name: str, text: str) -> None:
+def check_text(name: str, text: str) -> None:
+    """Refuse an argument that is no plain text.
+
+    Raises:
+        ConfigError: it holds a control character; says which, and where.
+    """
     if text.isascii() and text.isprintable():
         return
     for place, letter in enumerate(text):

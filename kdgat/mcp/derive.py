@@ -47,13 +47,6 @@ class Derived:
     given: frozenset[str]
     """Which of `GIVEN` the function takes."""
 
-    @property
-    def characters(self) -> int:
-        """What the tool costs a model that reads its name, description and input schema."""
-        from kdgat.mcp.fit import compact
-
-        return len(self.row.name) + len(self.description) + len(compact(self.input_schema))
-
 
 @cache
 def derive(row: ToolRow) -> Derived:
@@ -197,8 +190,9 @@ def schema_of(kind: Any) -> dict[str, Any]:
         return _either([schema_of(each) for each in inner])
     if origin in (tuple, list, frozenset) or (origin and issubclass(origin, Sequence)):
         # A tuple of unlike things would need its places told one by one: a dataclass is clearer.
-        items = {_key(schema_of(each)): schema_of(each) for each in inner if each is not Ellipsis}
-        return {"type": "array", "items": _either(list(items.values()))}
+        schemas = [schema_of(each) for each in inner if each is not Ellipsis]
+        unlike = [each for place, each in enumerate(schemas) if each not in schemas[:place]]
+        return {"type": "array", "items": _either(unlike)}
     if origin and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": schema_of(inner[1])}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -225,7 +219,3 @@ def _either(schemas: list[dict[str, Any]]) -> dict[str, Any]:
             return {"enum": [*only["enum"], None]}
         return {**only, "type": [only["type"], "null"]}
     return {"anyOf": schemas}
-
-
-def _key(schema: dict[str, Any]) -> str:
-    return repr(schema)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kdgat.errors import ConfigError, KdgatError, RunError
+from kdgat.errors import ConfigError, RunError
 from kdgat.mcp.resources import quoted
 from kdgat.workspace import Workspace
 
@@ -79,18 +79,6 @@ def of_run(ws: Workspace, reference: str) -> str:
     if record.reason:
         parts.append(quoted("its reason", record.reason, "`runs` shows it", most=_LONGEST_QUOTE))
     return "\n\n".join([*parts, _log(ws, record)])
-
-
-def is_served(ws: Workspace, tool: str) -> bool:
-    """Whether the current mode serves a tool; where that can't be told, it does not."""
-    from kdgat.mcp.table import served
-    from kdgat.modes.packs import load_mode
-    from kdgat.modes.state import current_mode
-
-    try:
-        return tool in {row.name for row in served(load_mode(ws, current_mode(ws)).tools)}
-    except KdgatError:
-        return False
 
 
 def _log(ws: Workspace, record: RunRecord) -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kdgat.errors import ConfigError, did_you_mean
 from kdgat.mcp import prompt_facts as facts
+from kdgat.mcp.arguments import check_text
+from kdgat.mcp.handler import served_tools
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -90,8 +92,7 @@ def _checked(row: PromptRow, given: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(value, str) or len(value) > known[name].most:
             most = f"text of at most {known[name].most:,} characters"
             raise ConfigError(f"'{name}' of {row.name} is no {most}", hint="shorten it")
-        if any(not (letter.isprintable() or letter in "\n\t") for letter in value):
-            raise ConfigError(f"'{name}' holds a control character", hint="give plain text")
+        check_text(name, value)
         if value.strip():
             checked[name] = value.strip()
     for each in row.arguments:
@@ -170,7 +171,8 @@ def _write_up(ws: Workspace, given: Mapping[str, str]) -> str:
     parts = [facts.given("the topic", given["topic"])] if "topic" in given else []
     parts.append(facts.of_runs(ws, names) if names else facts.of_workspace(ws))
     known = "\n\n".join(parts)
-    paper = "\n5. `paper`: does what a paper prints still hold?" * facts.is_served(ws, "paper")
+    has_papers = "paper" in {row.name for row in served_tools(ws)}
+    paper = "\n5. `paper`: does what a paper prints still hold?" * has_papers
     return f"""\
 Write up what was found, so that somebody else can check every sentence.
 

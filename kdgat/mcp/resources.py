@@ -18,8 +18,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from kdgat.errors import KdgatError, KnowledgeError, ModeError, RunError
+from kdgat.errors import KdgatError, KnowledgeError, RunError
 from kdgat.mcp.fit import MAX_CHARACTERS, compact, fitted, plain
+from kdgat.mcp.tools.given import need_questions
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -236,32 +237,11 @@ def _run_text(ws: Workspace, reference: str) -> str:
 
 def _question_text(ws: Workspace, number: str) -> str:
     # Asked before anything is looked up: a refusal does not tell which questions there are.
-    _refuse_hidden(ws, number)
+    need_questions(ws, f"'kdgat://question/{number}'")
     from kdgat.ops.questions import show_question
 
     value = {"note": _DATA, "quoted": show_question(ws, number)}
     return _bounded(plain(value), f"kdgat questions show {number} --json")
-
-
-def _refuse_hidden(ws: Workspace, number: str) -> None:
-    """Refuse a question where the mode hides them.
-
-    Raises:
-        ModeError: it does; names the modes that don't.
-    """
-    from kdgat.modes.packs import list_modes
-    from kdgat.modes.state import current_mode, questions_shown
-
-    if questions_shown(ws):
-        return
-    having = [mode.name for mode in list_modes(ws) if mode.questions == "shown"]
-    where = " and ".join(f"'{name}'" for name in having)
-    raise ModeError(
-        f"'kdgat://question/{number}' is not served in mode '{current_mode(ws)}'",
-        hint=f"it is in mode {where}; the user switches with `kdgat mode {having[0]}`"
-        if having
-        else "no mode shows questions: `kdgat mode list`",
-    )
 
 
 def _bounded(value: dict[str, Any], rest: str) -> str:

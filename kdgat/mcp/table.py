@@ -27,8 +27,6 @@ class ToolRow:
     """Whether every mode serves it; else those whose front matter names it."""
     commands: tuple[str, ...] = ()
     """Commands of the command line that do the same."""
-    operations: tuple[str, ...] = ()
-    """What it stands on: `module:function` in `kdgat.ops`."""
 
 
 TOOLS: tuple[ToolRow, ...] = (
@@ -36,44 +34,35 @@ TOOLS: tuple[ToolRow, ...] = (
         "status",
         f"{_HERE}.status:status",
         commands=("status", "logs", "queue", "efficiency"),
-        operations=("jobs:status", "jobs:logs", "usage:queue", "usage:efficiency",
-                    "modes:show_mode", "modes:list_modes"),
     ),
     ToolRow(
         "runs",
         f"{_HERE}.runs:runs",
         commands=("runs list", "runs show", "runs query", "compare", "history sql",
                   "history tables"),
-        operations=("runs:list_runs", "runs:show_run", "history:query_runs", "history:history_sql",
-                    "history:history_tables", "analytics:compare_runs"),
     ),
     ToolRow(
         "registry",
         f"{_HERE}.registry:registry",
         commands=("models list", "models show", "models diff", "leaderboard", "pareto",
                   "effect"),
-        operations=("models:list_models", "models:show_model", "models:diff_models",
-                    "analytics:leaderboard", "analytics:pareto", "analytics:effect"),
     ),
     ToolRow(
         "memory_plan",
         f"{_HERE}.memory_plan:memory_plan",
         commands=("memory plan", "memory explain"),
-        operations=("memory:memory_plan", "memory:memory_explain"),
     ),
     ToolRow(
         "plan_job",
         f"{_HERE}.plan_job:plan_job",
         idempotent=False,
         commands=("plan", "config show"),
-        operations=("plans:plan_job",),
     ),
     ToolRow(
         "submit_job",
         f"{_HERE}.submit_job:submit_job",
         read_only=False,
         commands=("submit",),
-        operations=("plans:submit_plan",),
     ),
     ToolRow(
         "cancel",
@@ -81,19 +70,16 @@ TOOLS: tuple[ToolRow, ...] = (
         read_only=False,
         destructive=True,
         commands=("cancel",),
-        operations=("cancel:cancel",),
     ),
     ToolRow(
         "docs_lookup",
         f"{_HERE}.docs_lookup:docs_lookup",
         commands=("docs search", "docs read", "docs troubleshoot", "docs related"),
-        operations=("docs:search_docs", "docs:read_docs", "docs:troubleshoot", "docs:related_docs"),
     ),
     ToolRow(
         "prior_art",
         f"{_HERE}.prior_art:prior_art",
         commands=("prior-art",),
-        operations=("prior_art:prior_art",),
     ),
     ToolRow(
         "log_question",
@@ -102,7 +88,6 @@ TOOLS: tuple[ToolRow, ...] = (
         idempotent=False,
         every_mode=False,
         commands=("questions add",),
-        operations=("questions:log_question",),
     ),
     ToolRow(
         "questions",
@@ -112,23 +97,18 @@ TOOLS: tuple[ToolRow, ...] = (
         every_mode=False,
         commands=("questions add", "questions list", "questions show", "questions link",
                   "questions close", "questions search"),
-        operations=("questions:add_question", "questions:list_questions",
-                    "questions:show_question", "questions:link_question",
-                    "questions:close_question", "questions:search_questions"),
     ),
     ToolRow(
         "suggest",
         f"{_HERE}.suggest:suggest",
         every_mode=False,
         commands=("suggest",),
-        operations=("suggest:suggest",),
     ),
     ToolRow(
         "paper",
         f"{_HERE}.paper:paper",
         every_mode=False,
         commands=("paper check", "paper findings"),
-        operations=("papers:paper_check", "papers:paper_findings", "papers:paper_fill"),
     ),
 )  # fmt: skip
 """Every tool, in the order in which it is listed."""

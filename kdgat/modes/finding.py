@@ -42,7 +42,7 @@ def find(
         held = {word: _best(word, places[question.id]) for word in asked}
         score = sum(rarity[word] * best for word, best in held.items()) / whole if whole else 0.0
         if score:
-            hits.append(Hit(question, round(score, 4), _line(question, set(held), cut)))
+            hits.append(Hit(question, round(score, 4), _line(question, asked, cut)))
     return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.question.id)))
 
 

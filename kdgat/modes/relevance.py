@@ -7,6 +7,8 @@ documentation's search lies in a layer beside this one.
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ Cut = Callable[[str], set[str]]
 _MOST_RUNS = 200
 _EVIDENCE = 1.0
 _OF_TITLE = 0.3
+_NAMED = 3
+_WORD = re.compile(r"[^\W_]+")
 _DISTILLED = "distilled distillation teacher student"
 _RECENT = f"""
     with recent as (
@@ -92,7 +96,8 @@ def relevances(
             score += worth
             if worth:
                 said.append((worth, name))
-        why = [name for _, name in sorted(said, key=lambda each: -each[0])[:3]]
+        named = dict.fromkeys(name for _, name in sorted(said, key=lambda each: -each[0]))
+        why = list(named)[:_NAMED]
         if linked & set(question.evidence):
             score += _EVIDENCE
             why.insert(0, "a recent run is its evidence")
@@ -115,7 +120,12 @@ def by_relevance(
 
 
 def _keys(question: Question, cut: Cut) -> dict[frozenset[str], tuple[str, float]]:
-    """What a question is about: sets of words, with a name and a weight."""
-    title = {frozenset({word}): (word, _OF_TITLE) for word in sorted(cut(question.title))}
+    """What a question is about: sets of words, each with its name in the question and a weight."""
+    saying = cut(question.title)
+    title = {
+        frozenset({word}): (written.casefold(), _OF_TITLE)
+        for written in _WORD.findall(unicodedata.normalize("NFKC", question.title))
+        for word in sorted(cut(written) & saying)
+    }
     tags = {frozenset(cut(tag)): (tag, 1.0) for tag in question.tags}
     return {key: named for key, named in {**title, **tags}.items() if key}

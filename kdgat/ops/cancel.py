@@ -205,14 +205,11 @@ def _ended_here(ws: Workspace, folder: RunFolder, job: Job) -> Cancelled:
         needed = {record.run_id}
         for _, each in reversed(list(readable_jobs(ws.jobs))):
             needed |= {task.run_id for task in each.tasks if task.needs in needed}
-        runs = readable(run_folders(ws.runs))
-        blocked = [
-            other.run_id
-            for _, other in runs
-            if other.run_id in needed - {record.run_id} and other.state is State.CANCELLED
-        ]
+        ids = sorted(needed - {record.run_id})
+        runs = readable(folder for each in ids for folder in run_folders(ws.runs, name=each))
+        blocked = [other.run_id for _, other in runs if other.state is State.CANCELLED]
     word = record.state.value.upper()
-    return Cancelled(record.run_id, job.job_id, word, ended, tuple(sorted(blocked)))
+    return Cancelled(record.run_id, job.job_id, word, ended, tuple(blocked))
 
 
 def _user() -> str:

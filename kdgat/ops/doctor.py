@@ -74,16 +74,16 @@ def doctor(
     return Diagnosis(tuple(findings), tuple(done), tuple(went), dry_run, seconds)
 
 
-def find_workspace(start: Path | None = None) -> tuple[Workspace, tuple[Check, ...]]:
-    """The workspace of a folder, also where its settings are wrong: then with a check that says so.
+def find_workspace() -> tuple[Workspace, tuple[Check, ...]]:
+    """The workspace here, also where its settings are wrong: then with a check that says so.
 
     Raises:
         WorkspaceError: there is none.
     """
     try:
-        return Workspace.find(start), ()
+        return Workspace.find(), ()
     except WorkspaceError as error:
-        here = (start or Path.cwd()).resolve()
+        here = Path.cwd()
         for root in (here, *here.parents):
             if f"'{root / _PYPROJECT}'" in error.problem:
                 where = f"{_PYPROJECT}:{_line(_text(root / _PYPROJECT), error)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 
 from kdgat.errors import SlurmError
@@ -35,12 +35,23 @@ _SAID = {State.COMPLETED: "COMPLETED", State.CANCELLED: "CANCELLED"}
 """A scheduler's words for how a run ended; all others are failures."""
 
 
-def claim(ws: Workspace, job: Job) -> bool:
-    """Take a job that no scheduler has, and its runs, for this process; False where one has it.
+def claim(ws: Workspace, jobs: Iterable[Job]) -> list[Job]:
+    """Take jobs that no scheduler has, and their runs, for this process.
+
+    Args:
+        ws: the workspace.
+        jobs: the jobs, the needed ones first.
+
+    Returns:
+        Those that are now this process's: from one on that another has, none is taken.
 
     Raises:
         StorageError: the file system refused.
     """
+    return list(takewhile(lambda job: _claim(ws, job), jobs))
+
+
+def _claim(ws: Workspace, job: Job) -> bool:
     if not take(ws.jobs / job.job_id):
         return False
     for task in job.tasks:
@@ -103,7 +114,8 @@ def start_here(ws: Workspace, jobs: Sequence[Job], drafts: Sequence[DraftJob] = 
         drafts: what runs were before, for the case that there is no such process.
 
     Raises:
-        SlurmError: it could not begin; the jobs are marked as refused.
+        SlurmError: it ended before it began, and the jobs are marked as refused; or bash could not
+            be started, and they still wait.
     """
     first = jobs[0]
     log = ws.jobs / first.job_id / LOG
@@ -150,7 +162,7 @@ def work_here(
         signal.signal(each, signal.default_int_handler)
     jobs = [JobFolder(ws.jobs / job_id).record() for job_id in job_ids]
     waiting = [job for job in jobs if job.state is JobState.SUBMITTED and job.scheduler_id is None]
-    ours = list(takewhile(lambda job: claim(ws, job), waiting))
+    ours = claim(ws, waiting)
     begun()
     return run_here(ws, ours, progress=progress)
 

@@ -79,19 +79,14 @@ def request_from(plan: KeptPlan) -> SubmitRequest:
         ) from error
 
 
-def marked(
-    drafts: Sequence[DraftJob], plan: KeptPlan, by: Asker, cluster: Cluster
-) -> tuple[DraftJob, ...]:
-    """The drafts with the plan in the record of each of their jobs."""
-    places = {id(made): place for made, place in _placed(drafts)}
-    of = sum(map(len, places.values()))
+def marked(drafts: Sequence[DraftJob], plan: KeptPlan, by: Asker) -> tuple[DraftJob, ...]:
+    """Drafts for which the plan holds, with the plan in the record of each of their jobs."""
+    kept, of = iter(plan.jobs), sum(len(job.runs) for job in plan.jobs)
     found = []
     for made in drafts:
         if made.job is not None:
-            turns = 1 + made.placed.request.max_restarts
-            runs = places[id(made)]
-            most = KeptJob(runs, "", _price(cluster, made), turns).most
-            mark = PlanMark(plan.plan_id, by, runs, of, most)
+            job = next(kept)
+            mark = PlanMark(plan.plan_id, by, job.runs, of, job.most)
             details = {**made.job.details, "plan": asdict(mark)}
             made = replace(made, job=made.job.with_changes(details=details))
         found.append(made)
@@ -132,7 +127,9 @@ def _changes(
 ) -> Iterator[str]:
     """What is otherwise than planned, in words."""
     if snapshot != plan.snapshot:
-        yield f"the code changed (snapshot {plan.snapshot[:10]} is now {snapshot[:10]})"
+        # The whole checkout is what a job gets, and what its record names: none of it is exempt.
+        told = f"snapshot {plan.snapshot[:10]} is now {snapshot[:10]}"
+        yield f"the code changed, or another file that git tracks ({told})"
     if cluster_digest(cluster) != plan.cluster_digest:
         yield f"the description of cluster '{cluster.name}' changed"
     now = kept_runs(drafts)

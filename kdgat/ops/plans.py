@@ -263,7 +263,7 @@ def _written(
         return drafts
     if by == "agent":
         check_caps(ws, ready.kept)
-    drafts = marked(drafts, ready.kept, by, ready.cluster)
+    drafts = marked(drafts, ready.kept, by)
     lease.check()
     write_down(ws, drafts)
     return drafts
@@ -308,7 +308,7 @@ def _deliver(
     if left and detached:
         start_here(ws, left, drafts)
         return []
-    return [job for job in left if claim(ws, job)]
+    return claim(ws, left)
 
 
 def _left_open(ws: Workspace, jobs: Sequence[Job]) -> Iterator[Job]:

@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from kdgat.errors import HistoryError, KnowledgeError
 from kdgat.knowledge import library
 from kdgat.knowledge.extract import words_of
+from kdgat.knowledge.names import shortened
 from kdgat.knowledge.own import own_things
 from kdgat.knowledge.packages import installed_things
 from kdgat.knowledge.question import STOP
 from kdgat.knowledge.search import LOW
 from kdgat.knowledge.things import Near, Thing, Things
+from kdgat.knowledge.words import WORTH_OF_WORDS
 from kdgat.ledger.files import append_line, storage_error
 from kdgat.ops.docs import search_docs
 from kdgat.progress import Progress, quiet
@@ -36,7 +38,6 @@ _AT_HAND = {
 _BY_DISTANCE = (0.1, -0.1, -0.15, -0.25)
 """The same for how far a package is from kdgat, itself first."""
 _OF_DOCS = -0.15
-_WORTH_OF_WORDS = 0.85
 _MOST = {"kdgat": 7, "package": 7, "docs": 3, "decision": 2, "run": 2, "question": 2}
 _LEAST = 0.4
 """Share of the best score below which a hit is left out."""
@@ -145,6 +146,7 @@ class _Asked:
     def __init__(self, ws: Workspace, task: str, limit: int) -> None:
         self.ws = ws
         self.task = task
+        self.words = words_of(" ".join(w for w in task.lower().split() if w not in STOP))
         self.limit = limit
         self.found: list[tuple[str, PriorHit, float]] = []
         """Group, hit, and how likely it is what was asked for."""
@@ -172,7 +174,7 @@ class _Asked:
             return
         self.searched.append("the documentation")
         self.notes.extend(report.notes)
-        best = max((each.score for each in report.results), default=1.0)
+        best = max((each.score for each in report.results), default=0.0) or 1.0
         for each in report.results:
             if each.page.startswith(("decisions/", "reference/")):
                 continue
@@ -216,7 +218,7 @@ class _Asked:
                     where=each.file,
                     what=_line(each.answer or each.hypothesis or f"{each.status} question"),
                     use=f"kdgat questions show {each.id}",
-                    score=_WORTH_OF_WORDS * overlap,
+                    score=WORTH_OF_WORDS * overlap,
                 )
                 self.found.append(("question", hit, hit.score))
 
@@ -246,8 +248,8 @@ class _Asked:
 
     def _overlap(self, text: str) -> float:
         """The share of the task's words that a text has."""
-        asked = words_of(" ".join(w for w in self.task.lower().split() if w not in STOP))
-        return len(asked & words_of(text.replace("_", " "))) / len(asked) if asked else 0.0
+        shared = self.words & words_of(text.replace("_", " "))
+        return len(shared) / len(self.words) if self.words else 0.0
 
 
 def _hit_of_thing(ws: Workspace, near: Near) -> PriorHit:
@@ -311,13 +313,13 @@ def _runs(ws: Workspace, overlap: Callable[[str], float]) -> Iterator[PriorHit]:
         if share >= _LEAST_OVERLAP:
             what = f"{count} runs of the stage {stage}, the newest {state}"
             use = f"kdgat runs show {newest}"
-            yield PriorHit("run", f"{name} ({stage})", newest, what, use, _WORTH_OF_WORDS * share)
+            yield PriorHit("run", f"{name} ({stage})", newest, what, use, WORTH_OF_WORDS * share)
     for name, values, count, newest in fields:
         share = overlap(name)
         if share >= _LEAST_OVERLAP:
             what = f"was varied: {values} values in {count} runs"
             use = f"kdgat effect {name}"
-            yield PriorHit("run", name, newest, what, use, _WORTH_OF_WORDS * share)
+            yield PriorHit("run", name, newest, what, use, WORTH_OF_WORDS * share)
 
 
 def _sure(near: Near) -> float:
@@ -330,5 +332,4 @@ def _sure(near: Near) -> float:
 
 
 def _line(text: str) -> str:
-    plain = " ".join(text.split())
-    return plain if len(plain) <= _LINE else plain[: _LINE - 1].rsplit(" ", 1)[0] + "…"
+    return shortened(" ".join(text.split()), _LINE)

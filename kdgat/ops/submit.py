@@ -241,9 +241,9 @@ def _submitted(
         drafts = settled(ws, cluster, client, look_again)
         lease.check()
         write_down(ws, drafts)
-        for job in jobs_in(drafts) if client is None else ():
-            claim(ws, job)
-        if client is not None:
+        if client is None:
+            claim(ws, jobs_in(drafts))
+        else:
             give(ws, client, jobs_in(drafts), drafts)
     return drafts
 

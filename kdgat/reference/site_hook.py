@@ -6,6 +6,7 @@ mkdocs loads this file by its path (`hooks` in mkdocs.yml) and calls the functio
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +21,19 @@ if TYPE_CHECKING:
     from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
-LEADERBOARD = "leaderboard.md"
-QUESTIONS = "open-questions.md"
 _WEIGHTS = {"guide": 4, "reference": 2, "decisions": 0.5, "papers": 0.5}
 _log = logging.getLogger("mkdocs.hooks.kdgat")
 
 
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
-    """Add the leaderboard and the open questions as they are now."""
+    """Add what mkdocs.yml lists as `generated_pages`, as it is now."""
     from mkdocs.structure.files import File
 
-    for path, made in ((LEADERBOARD, _leaderboard), (QUESTIONS, _questions)):
+    for path in config.extra["generated_pages"]:
         there = files.get_file_from_path(path)
         if there is not None:
             files.remove(there)
-        files.append(File.generated(config, path, content=made(config)))
+        files.append(File.generated(config, path, content=_MADE[path](config)))
     return files
 
 
@@ -102,3 +101,10 @@ def _questions(config: MkDocsConfig) -> str:
     except KdgatError as error:
         _log.warning("the page of open questions can't be made: %s", error.problem)
         return questions_page(None, ())
+
+
+_MADE: dict[str, Callable[[MkDocsConfig], str]] = {
+    "leaderboard.md": _leaderboard,
+    "open-questions.md": _questions,
+}
+"""How each of the site's `generated_pages` comes about."""

@@ -104,11 +104,6 @@ class Scanner:
             return _Parent(0, False, dead=list(kept))
 
 
-def stamp_of(signs: Iterable[tuple[int, int]]) -> str:
-    """The same as text, to be compared."""
-    return " ".join(f"{m:x}.{s:x}" for m, s in signs)
-
-
 def signs_of(folder: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
     """Times (nanoseconds) and sizes of the files a run's rows are read from, absent ones too."""
     for name in _READ_FROM:
@@ -117,6 +112,11 @@ def signs_of(folder: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
             yield found.st_mtime_ns, found.st_size
         except OSError:
             yield 0, 0
+
+
+def stamp_of(signs: Iterable[tuple[int, int]]) -> str:
+    """Signs as text, to be compared."""
+    return " ".join(f"{m:x}.{s:x}" for m, s in signs)
 
 
 def _list(path: str, mtime_ns: int, kept: dict[str, Kept]) -> _Parent:

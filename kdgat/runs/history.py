@@ -171,20 +171,14 @@ class History:
             self._session.made.add(name)
 
     def _own_view(self, name: str) -> str:
-        match name:
-            case "datasets":
-                rows = _dataset_rows(self._ws)
-            case "models":
-                rows = model_rows(self._snapshot.events)
-            case "jobs":
-                rows = list(job_rows(self._ws.jobs))
-            case "agent_calls":
-                rows = call_rows(self._ws.agent / "calls")
-            case "questions":
-                rows = question_rows(self._ws)
-            case _:
-                rows = []
-        return f"select * from {self._table(name, rows)}"
+        rows: dict[str, Callable[[], list[Row]]] = {
+            "datasets": lambda: _dataset_rows(self._ws),
+            "models": lambda: model_rows(self._snapshot.events),
+            "jobs": lambda: list(job_rows(self._ws.jobs)),
+            "agent_calls": lambda: call_rows(self._ws.agent / "calls"),
+            "questions": lambda: question_rows(self._ws),
+        }
+        return f"select * from {self._table(name, rows[name]())}"
 
     def _folder_view(self, name: str) -> str:
         """Compacted rows that still count and fresh ones, without those of removed runs."""

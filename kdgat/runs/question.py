@@ -78,7 +78,7 @@ def query(
 
 def _with_total(table: Table) -> Table:
     """The same without the last column, which has the total in every row."""
-    total = int(str(table.rows[0][-1])) if table.rows else 0
+    total = table.rows[0][-1] if table.rows else 0
     rows = tuple(row[:-1] for row in table.rows)
     return replace(table, columns=table.columns[:-1], rows=rows, total=total)
 

@@ -136,7 +136,8 @@ def start_alone(arguments: Sequence[str], *, code: Path, home: Path, log: Path) 
         )
     except OSError as error:
         raise SlurmError(
-            f"bash can't be started in '{code}': {error}", hint="see whether bash is on PATH"
+            f"bash can't be started in '{code}': {error}",
+            hint="see whether bash is on PATH, and whether that folder is still there",
         ) from error
     with starter as shell:
         assert shell.stdout is not None

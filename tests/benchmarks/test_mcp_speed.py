@@ -18,6 +18,7 @@ from kdgat.ledger.calls import CallLog
 from kdgat.ledger.journal import Journal
 from kdgat.mcp.fit import MAX_CHARACTERS, compact
 from kdgat.mcp.handler import Caller, call
+from kdgat.modes.state import switch
 from kdgat.runs.compact import compact as compact_runs
 from kdgat.workspace import Workspace
 from tests.benchmarks.test_history_speed import RUNS, fill_judged
@@ -157,7 +158,10 @@ def test_every_answer_is_short_and_says_how_to_get_the_rest(ws: Workspace, ask: 
         ("docs_lookup", {"query": "page003.md", "action": "section", "limit": 100}),
         ("docs_lookup", {"query": "page003.md", "action": "related", "limit": 100}),
         ("memory_plan", {"overrides": CONFIG}), ("prior_art", {"query": "batch", "limit": 100}),
+        ("questions", {}), ("questions", {"action": "search", "text": "batch"}),
+        ("suggest", {"limit": 10}),
     )  # fmt: skip
+    switch(ws, "research", "cli")
     told = []
     for name, arguments in calls:
         answer = ask(name, **arguments)

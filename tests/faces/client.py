@@ -98,16 +98,20 @@ class Client:
         return {**kept, "PATH": path, "CLAUDE_PROJECT_DIR": str(self.root), **self.environ}
 
 
-def checkout(root: Path) -> Client:
-    """A copy of this checkout's text, committed, and set up for an agent."""
+def copied(root: Path, *names: str) -> Client:
+    """A copy of these files and folders of this checkout."""
     root.mkdir()
-    for name in COPIED:
+    for name in names:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(ROOT / name, root / name)
-    shutil.copy2(ROOT / ".gitignore", root)
-    client = Client(root)
+    return Client(root)
+
+
+def checkout(root: Path) -> Client:
+    """A copy of this checkout's text, committed, and set up for an agent."""
+    client = copied(root, *COPIED, ".gitignore")
     client.git("init", "-q")
     client.kdgat("agent", "install")
     client.git("add", "-A")

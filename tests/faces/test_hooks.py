@@ -319,14 +319,33 @@ def test_a_checkout_without_the_script_does_not_block_its_client(client: Client)
 def test_damaged_notes_and_an_unwritable_home_break_nothing(client: Client) -> None:
     for name in ("context.json", "mode.json", f"sessions/{client.session}.json", "session.json"):
         (client.agent / name).write_bytes(b'{"inputs": [')
-    for event in EVENTS:
+    begun = client.hook("SessionStart", source="resume").context
+    assert "'.kdgat/agent/mode.json' is damaged" in begun.split("\n\n")[1]
+    assert "`kdgat mode mlops`" in begun.split("\n\n")[1]
+    assert "Look before you theorise" in begun
+    assert "## Queue: empty" in begun
+    assert client.errors == []
+    for event in EVENTS[1:]:
         answer = client.hook(event, stop_hook_active=False)
         assert (answer.code, answer.out, answer.err) == (0, b"", b"")
-    assert {each["event"] for each in client.errors} == {"SessionStart"}
+    assert {each["event"] for each in client.errors} == {"UserPromptSubmit"}
     assert "kdgat mode" in client.errors[-1]["error"]
     blocked = Client(client.root, environ={"KDGAT_HOME": str(client.root / "pyproject.toml")})
     for event in EVENTS:
         assert blocked.hook(event).code == 0
+
+
+def test_a_mode_whose_file_is_wrong_is_told_and_questions_stay_hidden(client: Client) -> None:
+    client.kdgat("questions", "add", "Is the kettle on?")
+    client.kdgat("mode", "research")
+    (client.root / "modes" / "research.md").write_text("no front matter\n")
+    text = client.hook("SessionStart", source="startup").context
+    assert "mode 'mlops'\n\nThat mode only because" in text
+    assert "modes/research.md" in text
+    assert "kettle" not in text
+    (client.root / "modes" / "mlops.md").write_text("no front matter either\n")
+    assert client.hook("SessionStart", source="startup").silent
+    assert "modes/mlops.md" in client.errors[-1]["error"]
 
 
 def test_an_event_that_nobody_knows_is_noted(client: Client) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from kdgat.cli.submit_options import complete_plan
+from kdgat.errors import SlurmError
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.jobs import Job, JobFolder
 from kdgat.ledger.states import State
@@ -245,8 +246,6 @@ def test_the_server_has_no_dead_child_to_bury(
 def test_a_process_that_cant_begin_says_why_in_its_log(
     prepared: Tiny, tiny_config: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kdgat.errors import SlurmError
-
     monkeypatch.setattr("kdgat.slurm.local.sys.executable", "/nowhere/python")
     with pytest.raises(SlurmError, match="ended before it began") as error:
         detached(prepared, *tiny_config)

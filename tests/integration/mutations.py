@@ -216,12 +216,12 @@ def _code() -> Iterator[Mutation]:
         "How any work says",
         "How long work says",
     )
-    yield Mutation("delete a module", remove("kdgat/memory/spec.py"), old="(spec,")
+    yield Mutation("delete a module", remove("thesis/figures.py"), old="- `figures` Every figure")
     yield Mutation(
         "rename a module",
-        everywhere_and_move("kdgat/memory/spec.py", "recorded"),
-        "(recorded,",
-        "(spec,",
+        everywhere_and_move("kdgat/progress.py", "pace"),
+        "- `pace` How long work says",
+        "- `progress` How long work says",
     )
     yield Mutation("add a module", write("kdgat/ranks.py", _RANKS), "`ranks` Who stands where")
     yield Mutation(

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.faces.client import COPIED, Client, copied
 from tests.integration.mutations import MUTATIONS, Mutation
 
-ROOT = Path(__file__).parents[2]
-COPIED = ("kdgat", "agent", "modes", "slurm", "knowledge", "pyproject.toml")
 MADE = ("AGENTS.md", "CLAUDE.md", ".mcp.json", ".claude/settings.json")
+OF_THE_USER = {"__init__": "What the thesis computes.", "figures": "Every figure of it."}
+"""A package beside kdgat's: of one so small the map names every module."""
 
 
 def kdgat(root: Path, *arguments: str) -> str:
     """The command line of the code in `root`, in a process of its own."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("KDGAT_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "kdgat.cli.main", *arguments],
-        cwd=root, env=environ, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return Client(root).kdgat(*arguments)
 
 
 def told(root: Path, where: str) -> str:
@@ -37,12 +29,11 @@ def told(root: Path, where: str) -> str:
 @pytest.fixture(scope="session")
 def rendered_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout's text, set up for an agent."""
-    root = tmp_path_factory.mktemp("checkout")
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(ROOT / name, root / name)
+    root = tmp_path_factory.mktemp("copied") / "checkout"
+    copied(root, *COPIED, "knowledge")
+    (root / "thesis").mkdir()
+    for name, docstring in OF_THE_USER.items():
+        (root / "thesis" / f"{name}.py").write_text(f'"""{docstring}"""\n')
     kdgat(root, "agent", "install")
     return root
 
@@ -89,7 +80,7 @@ def test_without_a_change_nothing_is_written(checkout: Path) -> None:
 @pytest.mark.slow
 def test_two_copies_of_a_checkout_get_the_same_bytes(rendered_once: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / "a copy"
-    keep = shutil.ignore_patterns(".kdgat", ".claude", "AGENTS.md.made", "__pycache__")
+    keep = shutil.ignore_patterns(".kdgat", ".claude", "__pycache__")
     shutil.copytree(rendered_once, other, ignore=keep)
     for name in ("AGENTS.md", "CLAUDE.md", ".mcp.json"):
         (other / name).unlink()

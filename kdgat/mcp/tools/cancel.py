@@ -35,7 +35,7 @@ class CancelAnswer:
     def summary(self) -> str:
         """Each run with its job's state."""
         would = "would be cancelled: " if self.dry_run else ""
-        return (would + ", ".join(f"{each.run_id} is {each.state}" for each in self.items))[:300]
+        return would + ", ".join(f"{each.run_id} is {each.state}" for each in self.items)
 
 
 def cancel(

@@ -49,7 +49,7 @@ class DocsAnswer:
         if not pages:
             return "no page says anything on it"
         sure = "" if self.confidence is None else f" (confidence {self.confidence:.2f})"
-        return f"quoted from {pages}{sure}"[:300]
+        return f"quoted from {pages}{sure}"
 
 
 def docs_lookup(
@@ -139,6 +139,5 @@ def _answer(
     confidence: float | None,
     notes: Iterable[str],
 ) -> DocsAnswer:
-    shown = tuple(items)
-    truncated = len(shown) < total
-    return DocsAnswer(shown, total, after, truncated, hint, confidence, tuple(notes))
+    truncated = after is not None
+    return DocsAnswer(tuple(items), total, after, truncated, hint, confidence, tuple(notes))

@@ -21,11 +21,21 @@ def without_questions(ws: Workspace, *sql: str) -> None:
     Raises:
         ModeError: it does; says which mode has them.
     """
-    if not any(map(_QUESTIONS.search, sql)) or questions_shown(ws):
+    if any(map(_QUESTIONS.search, sql)):
+        need_questions(ws, "the view 'questions'")
+
+
+def need_questions(ws: Workspace, what: str) -> None:
+    """Refuse what tells of open questions, in a mode that hides them.
+
+    Raises:
+        ModeError: it does; says which mode has them.
+    """
+    if questions_shown(ws):
         return
     mode = current_mode(ws)
     hint = lacks_tool(ws, mode, "questions").hint
-    raise ModeError(f"the view 'questions' is not served in mode '{mode}'", hint=hint)
+    raise ModeError(f"{what} is not served in mode '{mode}'", hint=hint)
 
 
 def inside(ws: Workspace, path: str) -> Path:

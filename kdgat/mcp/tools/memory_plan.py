@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from kdgat.configs.resources import GIB, MIB
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
     from kdgat.ops.memory import ExplainedMemory, PlannedMemory
 
-_GIB = 1 << 30
 _USUAL = "v100-16gb"
 """The GPU that is explained where none is named, as by the command."""
 _BLOCKS = 6
@@ -59,7 +59,7 @@ class MemoryAnswer:
             f"{each.gpu} {each.peak_gib:g} of {each.capacity_gib:g} GiB" for each in self.items
         )
         guess = " (assumes things, see `assumed`)" if self.assumed else ""
-        return f"{self.name} at its peak: {peaks or 'see at_peak'}{guess}"[:300]
+        return f"{self.name} at its peak: {peaks or 'see at_peak'}{guess}"
 
 
 def memory_plan(
@@ -116,7 +116,7 @@ def _on_gpu(plan: PlannedMemory) -> PlanOnGpu:
 
 def _at_peak(why: ExplainedMemory) -> tuple[str, ...]:
     return tuple(
-        f"{each.nbytes / 2**20:,.1f} MiB ({each.share:.0%}) in {each.count} blocks: "
+        f"{each.nbytes / MIB:,.1f} MiB ({each.share:.0%}) in {each.count} blocks: "
         + " ".join(filter(None, (each.module, each.operator, each.phase)))
         for each in why.largest[:_BLOCKS]
     )
@@ -134,4 +134,4 @@ def _each_once(told: Iterable[Iterable[str]]) -> tuple[str, ...]:
 
 
 def _gib(nbytes: float) -> float:
-    return round(nbytes / _GIB, 3)
+    return round(nbytes / GIB, 3)

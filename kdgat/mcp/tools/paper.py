@@ -44,7 +44,7 @@ class PaperAnswer:
         """How many of the compared values are told of."""
         found = f"{self.paper}: {self.total} of {self.compared} compared"
         faults = f", {len(self.faults)} that history can't answer" if self.faults else ""
-        return f"{found}{faults}"[:300]
+        return f"{found}{faults}"
 
 
 def paper(
@@ -133,5 +133,5 @@ def _answer(
     notes: tuple[str, ...],
 ) -> PaperAnswer:
     items, after = page(rows, cursor, limit)
-    truncated = len(items) < len(rows)
+    truncated = after is not None
     return PaperAnswer(name, items, len(rows), after, truncated, hint, compared, faults, notes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from kdgat.configs.resources import GIB
 from kdgat.errors import SlurmError
 from kdgat.mcp.answers import Cell, Cursor, page
 from kdgat.mcp.tools.tables import cell
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from kdgat.ops.plans import JobPlan
     from kdgat.ops.submit import PlannedJob, PlannedRun
 
-_GIB = 1 << 30
 _RUNS = 20
 """Runs that are told one by one."""
 _SCRIPTS = 3_500
@@ -68,7 +68,7 @@ class PlanAnswer:
             return f"scripts, part {len(self.items)} of {self.total}; nothing is planned by this"
         price = f"{self.gpu_hours:g} GPU-hours, {self.core_hours:g} core-hours"
         jobs = f"{self.total} job{'s' * (self.total != 1)}"
-        return f"{self.plan_id}: {jobs}, {price}; {'; '.join(self.runs[:2])}"[:300]
+        return f"{self.plan_id}: {jobs}, {price}; {'; '.join(self.runs[:2])}"
 
 
 def plan_job(
@@ -161,7 +161,7 @@ def _scripts(ws: Workspace, asked: SubmitRequest, cursor: str) -> PlanAnswer:
     ]
     items, after = page(found, cursor, _PAGE)
     hint = "ids of runs and jobs in it become others when it is submitted"
-    truncated = len(items) < len(found)
+    truncated = after is not None
     return PlanAnswer("", "", {}, (), items, len(found), after, truncated, hint, 0, 0, 0, ())
 
 
@@ -189,7 +189,7 @@ def _peak(planned: PlannedJob) -> str | None:
     if planned.memory is None:
         return None
     peak, capacity = (
-        planned.memory[f"{name}_bytes"] / _GIB for name in ("peak_reserved", "capacity")
+        planned.memory[f"{name}_bytes"] / GIB for name in ("peak_reserved", "capacity")
     )
     return f"{peak:.2f} of {capacity:.2f} GiB at the peak"
 

@@ -40,7 +40,7 @@ class PriorArtAnswer:
     def summary(self) -> str:
         """The best hits, and how sure they are."""
         best = ", ".join(f"{each.name} ({each.kind})" for each in self.items[:4])
-        return f"confidence {self.confidence:.2f}: {best or 'nothing like it'}"[:300]
+        return f"confidence {self.confidence:.2f}: {best or 'nothing like it'}"
 
 
 def prior_art(

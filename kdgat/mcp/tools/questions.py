@@ -59,7 +59,7 @@ class QuestionsAnswer:
     def summary(self) -> str:
         """How many, and the first ones' numbers and titles."""
         first = "; ".join(f"{each.id} {each.title[:60]} ({each.status})" for each in self.items[:3])
-        return f"{self.total} question{'s' * (self.total != 1)}: {first or 'none'}"[:300]
+        return f"{self.total} question{'s' * (self.total != 1)}: {first or 'none'}"
 
 
 def questions(
@@ -122,7 +122,7 @@ def _listed(ws: Workspace, status: str | None, tag: str | None, cursor: str) -> 
         for each in found.items
     ]  # fmt: skip
     items, after = page(rows, cursor, _PAGE)
-    truncated = found.truncated or len(items) < len(rows)
+    truncated = found.truncated or after is not None
     hint = "questions(action='show', id=ID) tells all of one" if rows else "add the first"
     notes = (*found.notes, *found.faults)
     return QuestionsAnswer(items, found.total, after, truncated, hint, notes=notes)
@@ -137,7 +137,7 @@ def _searched(ws: Workspace, query: str, cursor: str) -> QuestionsAnswer:
         for each in found.items
     ]
     items, after = page(rows, cursor, _PAGE)
-    truncated = found.truncated or len(items) < len(rows)
+    truncated = found.truncated or after is not None
     return QuestionsAnswer(items, found.total, after, truncated, "", notes=found.faults)
 
 

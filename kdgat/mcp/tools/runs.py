@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -130,9 +131,10 @@ def _asked(ws: Workspace, sql: str, cursor: str, limit: int) -> TableAnswer:
     without_questions(ws, sql)
     found = history_sql(ws, sql, max_rows=_MOST)
     more = f"only the first {_MOST:,} rows: add WHERE, GROUP BY or LIMIT" * found.truncated
-    return table(
+    answer = table(
         "answer", found.columns, found.rows, cursor, limit, hint=more, notes=found.warnings
     )
+    return replace(answer, truncated=answer.truncated or found.truncated)
 
 
 def _tables(ws: Workspace, name: str, cursor: str, limit: int) -> TableAnswer:

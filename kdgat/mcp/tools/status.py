@@ -79,7 +79,7 @@ class StatusAnswer:
         parts += [f"runs: {counted}"] if counted else []
         parts += [f"newest failure: {self.failures[0]}"] if self.failures else []
         parts += list(self.notes[:1])
-        return "; ".join(parts)[:300]
+        return "; ".join(parts)
 
 
 def status(
@@ -117,15 +117,14 @@ def _listed(ws: Workspace, run: str, cursor: str, limit: int, *, ended: bool) ->
     failed = history_sql(ws, _FAILURES, max_rows=_FAILED)
     silent = not report.scheduler.startswith(("answered", "not asked"))
     adopted = f"{len(report.adopted)} jobs of a broken submission were taken after all"
-    total = len(report.items)
     hint = "status(action='log', run=ID) tells what a job printed" if report.items else _NOTHING
     return replace(
         _answer(ws),
         counts={str(state): int(str(number)) for state, number in counts.rows},
         items=tuple(map(_standing, items)),
-        total=total,
+        total=len(report.items),
         next_cursor=after,
-        truncated=report.truncated or len(items) < total,
+        truncated=report.truncated or after is not None,
         hint=hint,
         failures=tuple(_failure(*row) for row in failed.rows),
         notes=(*[report.scheduler] * silent, *[adopted] * bool(report.adopted)),

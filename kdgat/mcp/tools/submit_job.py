@@ -46,7 +46,7 @@ class SubmitAnswer:
         """Which jobs were given, or that they were before."""
         jobs = ", ".join(f"{each.job_id} {each.state}" for each in self.items)
         what = "submitted" if self.given else "nothing given by this call; there is"
-        return f"{self.plan_id}: {what} {jobs or 'no job: all was done before'}"[:300]
+        return f"{self.plan_id}: {what} {jobs or 'no job: all was done before'}"
 
 
 def submit_job(

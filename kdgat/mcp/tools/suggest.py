@@ -43,7 +43,7 @@ class SuggestAnswer:
     def summary(self) -> str:
         """The best ones' claims."""
         best = "; ".join(each.claim for each in self.items[:2])
-        return f"{len(self.items)} of {self.total} gaps, best first: {best or 'none'}"[:300]
+        return f"{len(self.items)} of {self.total} gaps, best first: {best or 'none'}"
 
 
 def suggest(ws: Workspace, *, limit: Annotated[int, Field(ge=1, le=10)] = 5) -> SuggestAnswer:

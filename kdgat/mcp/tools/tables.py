@@ -32,9 +32,10 @@ class TableAnswer:
 
     def summary(self) -> str:
         """The title, and how many of the rows are here."""
-        rows = f"{len(self.items):,} of {self.total:,}" if self.truncated else f"{self.total:,}"
+        part = f"{len(self.items):,} of " * (len(self.items) < self.total)
+        rows = f"{part}{self.total:,}"
         noted = f"; {self.notes[0]}" if self.notes else ""
-        return f"{self.title}: {rows} row{'s' * (self.total != 1)}{noted}"[:300]
+        return f"{self.title}: {rows} row{'s' * (self.total != 1)}{noted}"
 
 
 def table(
@@ -51,7 +52,7 @@ def table(
     cells = [row_of(row) for row in rows]
     items, after = page(cells, cursor, limit)
     return TableAnswer(
-        title, tuple(columns), items, len(cells), after, len(items) < len(cells), hint, tuple(notes)
+        title, tuple(columns), items, len(cells), after, after is not None, hint, tuple(notes)
     )
 
 
@@ -69,7 +70,7 @@ def table_page(
     items = tuple(map(row_of, rows))
     after = next_of(cursor, len(items), total)
     return TableAnswer(
-        title, tuple(columns), items, total, after, len(items) < total, hint, tuple(notes)
+        title, tuple(columns), items, total, after, after is not None, hint, tuple(notes)
     )
 
 

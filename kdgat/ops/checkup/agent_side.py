@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,14 @@ from kdgat.ops.checkup.finding import Found, Surroundings, note, problem
 HOOK_LOG = "hook-errors.jsonl"
 _PUT_AWAY = "hook-errors.1.jsonl"
 _MARK = "<!-- kdgat:begin "
-_PROJECT = ("${CLAUDE_PROJECT_DIR}", "$CLAUDE_PROJECT_DIR")
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_OPERATORS = frozenset("();<>|&")
+_OF_THE_SHELL = frozenset({
+    "!", ".", "[[", "case", "cd", "command", "eval", "exec", "export", "for", "if", "set", "source",
+    "until", "while", "{",
+})  # fmt: skip
+"""First words that name no program."""
 _MOST_NAMED = 3
 
 
@@ -106,20 +116,41 @@ def _hooks(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _missing_word(command: str, here: Surroundings) -> str | None:
-    """The program, or the Python file it is given, that is not there."""
-    for name in _PROJECT:
-        command = command.replace(name, str(here.ws.root))
-    try:
-        words = shlex.split(command)
-    except ValueError:
+    """The program, or the Python file it is given, that is not there.
+
+    Told of `NAME=value PROGRAM WORD ...`, whatever follows `||`; what a shell would make of more
+    than that is not guessed at.
+    """
+    given = {**here.environ, "CLAUDE_PROJECT_DIR": str(here.ws.root)}
+    words = _first_command(command)
+    while words and (match := _ASSIGNMENT.fullmatch(words[0])):
+        given[match[1]] = _filled(match[2], given)
+        words = words[1:]
+    words = [_filled(word, given) for word in words]
+    if not words or words[0] in _OF_THE_SHELL or any(set(word) & set("$`;") for word in words):
         return None
-    # What a shell would make of more than plain words is not guessed at.
-    if not words or any(sign in command for sign in "$`;|&<>("):
-        return None
-    if not _exists(words[0], here):
+    if not _exists(words[0], replace(here, environ=given)):
         return words[0]
-    scripts = [word for word in words[1:] if word.endswith(".py") and "/" in word]
+    # What stands behind -c is a program's text, and no file.
+    behind = takewhile(lambda word: word != "-c", words[1:])
+    scripts = [word for word in behind if word.endswith(".py") and "/" in word]
     return next((word for word in scripts if not (here.ws.root / word).is_file()), None)
+
+
+def _first_command(command: str) -> list[str]:
+    """The words before `||`; none where there is another operator among them."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        words = list(takewhile(lambda word: word != "||", lexer))
+    except ValueError:
+        return []
+    return [] if any(_OPERATORS.issuperset(word) for word in words) else words
+
+
+def _filled(word: str, given: Mapping[str, str]) -> str:
+    """A word with the values of the variables in it."""
+    return _VARIABLE.sub(lambda match: given.get(match[1] or match[2], ""), word)
 
 
 def _exists(command: str, here: Surroundings) -> bool:

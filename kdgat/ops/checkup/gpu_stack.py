@@ -80,13 +80,15 @@ def look_at_pyg(_here: Surroundings) -> Iterator[Found]:
     if find_spec("torch_geometric") is None:
         yield problem("pyg", "torch-geometric is not installed", "uv sync")
     torch = torch_build()
+    if torch is None:
+        return
+    version, cuda = torch
+    ours = version.split(".")[:2], "cpu" if cuda is None else f"cu{_dotted(cuda, '')}"
     there = installed_versions()
-    for name in _OF_PYG if torch else ():
+    for name in _OF_PYG:
         mark = re.search(r"\+pt(\d)(\d+)(cu\d+|cpu)?", there.get(name, ""))
-        if mark is None or torch is None:
+        if mark is None:
             continue
-        version, cuda = torch
-        ours = version.split(".")[:2], "cpu" if cuda is None else f"cu{_dotted(cuda, '')}"
         if [mark[1], mark[2]] != ours[0] or (mark[3] or ours[1]) != ours[1]:
             what = f"{name} {there[name]} is built for another torch than {version}, and may crash"
             yield problem("pyg", what, f"uv pip uninstall {name} (kdgat does without)")

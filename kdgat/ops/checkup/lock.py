@@ -33,7 +33,8 @@ def look_at_lock(here: Surroundings) -> Iterator[Found]:
     if stale := list(_not_in_lock(project, text, locked)):
         what = f"uv.lock is not what pyproject.toml asks for: {_few(stale)}"
         yield problem("lock", what, "uv lock, then uv sync", where=_LOCK)
-    if wrong := [*_other_versions(locked), *_missing(project)]:
+    there = installed_versions()
+    if wrong := [*_other_versions(there, locked), *_missing(there, project)]:
         what = f"the environment is not what uv.lock says: {_few(wrong)}"
         yield problem("environment", what, "uv sync", where=sys.prefix)
 
@@ -78,16 +79,15 @@ def _noted(project: str, text: str) -> dict[str, str]:
         return {}
 
 
-def _other_versions(locked: Mapping[str, set[str]]) -> Iterator[str]:
-    for name, version in sorted(installed_versions().items()):
+def _other_versions(there: Mapping[str, str], locked: Mapping[str, set[str]]) -> Iterator[str]:
+    for name, version in sorted(there.items()):
         # A build's own mark (+cu126) is not always in the lock.
         public = version.partition("+")[0]
         if name in locked and not locked[name] & {version, public}:
             yield f"{name} {version} (locked {' or '.join(sorted(locked[name]))})"
 
 
-def _missing(project: Mapping[str, Any]) -> Iterator[str]:
-    there = installed_versions()
+def _missing(there: Mapping[str, str], project: Mapping[str, Any]) -> Iterator[str]:
     for each in _requirements(project):
         if _plain(each.name) not in there and (each.marker is None or each.marker.evaluate()):
             yield f"{each.name} is not installed"

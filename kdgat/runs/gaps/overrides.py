@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from copy import deepcopy
 from itertools import product
 from typing import Any
 
@@ -96,7 +97,7 @@ def _value(text: str | None) -> str:
 def _fits(preset: dict[str, Any], written: Mapping[str, tuple[str, ...]]) -> bool:
     """Whether every combination is a config of this version."""
     for combination in product(*written.values()):
-        values = json.loads(json.dumps(preset))
+        values = deepcopy(preset)
         for name, text in zip(written, combination, strict=True):
             *parents, leaf = name.split(".")
             part = values

@@ -163,6 +163,6 @@ def one_protocol(seen: Seen) -> Iterator[Finding]:
                     figures={"f1": result.mean, "judged_under_the_other": len(runs)},
                     trial=Trial(("evaluate", result.best.run_id, "--again")),
                     cost=seen.costs.evaluation(result.family),
-                    chance=succession(0, len(runs)),
+                    chance=1 / (len(runs) + 1),
                     because=f"it is as likely the best of {len(runs)} + 1 there as any",
                 )

@@ -18,11 +18,10 @@ def unjudged(seen: Seen) -> Iterator[Finding]:
     """One finding a family with completed trainings that nobody evaluated."""
     for row in seen.facts.unjudged:
         n, family = _judged(seen.standings, row), row.family
-        several = f"{row.runs} trainings" if row.runs > 1 else "a training"
         were = "were" if row.runs > 1 else "was"
         yield Finding(
             kind="not judged",
-            claim=f"{several} of {family.name} ({family.provenance}) ended and {were} never "
+            claim=f"{_several(row)} of {family.name} ({family.provenance}) ended and {were} never "
             f"judged, {row.run_id} first; {n} of its recipes were",
             provenance=family.provenance,
             protocol="",
@@ -43,12 +42,11 @@ def broken(seen: Seen) -> Iterator[Finding]:
         if not seen.trains(row.family.model):
             continue
         n, family = _judged(seen.standings, row), row.family
-        several = f"{row.runs} trainings" if row.runs > 1 else "a training"
         told = f" ({' '.join(row.reason.split())[:80]})" if row.reason else ""
         yield Finding(
             kind="never retried",
-            claim=f"{several} of {family.name} ({family.provenance}) broke off and nobody tried "
-            f"again, the newest {row.run_id}, {row.state}{told}",
+            claim=f"{_several(row)} of {family.name} ({family.provenance}) broke off and nobody "
+            f"tried again, the newest {row.run_id}, {row.state}{told}",
             provenance=family.provenance,
             protocol="",
             runs=(row.run_id,),
@@ -60,6 +58,10 @@ def broken(seen: Seen) -> Iterator[Finding]:
             because=f"{seen.facts.mended} of {seen.facts.retried} retries completed, and it is as "
             f"likely the best of {n} + 1 recipes as any",
         )
+
+
+def _several(row: WaitingRow) -> str:
+    return f"{row.runs} trainings" if row.runs > 1 else "a training"
 
 
 def _judged(standings: Standings, row: WaitingRow) -> int:

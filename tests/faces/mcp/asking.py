@@ -58,6 +58,8 @@ class Agent:
         assert len(whole) <= MAX_CHARACTERS, len(whole)
         assert str(self.ws.root) not in text + compact(_ours(value)), whole
         assert json.loads(json.dumps(value, allow_nan=False)) == value
+        if value.get("next_cursor") is not None:
+            assert value["truncated"], whole
         return Asked(value, text)
 
     def mistake(self, name: str, /, **arguments: Any) -> str:

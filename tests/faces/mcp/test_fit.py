@@ -23,13 +23,23 @@ values = some.recursive(
 )
 
 
-@given(some.fixed_dictionaries({"items": some.lists(values, max_size=90), "text": texts}))
+ANSWERS = some.fixed_dictionaries({
+    "items": some.lists(values, max_size=90), "text": texts, "hint": texts,
+    "total": some.integers(0, 10_000), "next_cursor": some.none() | some.just("90"),
+    "truncated": some.booleans(),
+})  # fmt: skip
+
+
+@given(ANSWERS)
 def test_any_answer_fits(value: dict[str, Any]) -> None:
-    before = compact(value)
+    before, fields = compact(value), set(value)
     short = fitted(value)
     assert len(compact(short.value)) <= MAX_CHARACTERS
     assert bool(short.cut) == (len(before) > MAX_CHARACTERS)
-    assert set(short.value) == {"items", "text"}
+    assert set(short.value) == fields
+    if short.cut:
+        assert short.value["truncated"] is True
+        assert short.value["hint"].startswith("cut to fit: ")
 
 
 def test_what_fits_is_left_as_it_is() -> None:

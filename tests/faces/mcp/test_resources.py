@@ -275,6 +275,9 @@ class TestQuestions:
         assert listed(desk) == []
         assert "question" not in str(desk.talk(templates))
         assert "question" not in refused(desk, "kdgat://nothing/1")
+        # Another mode's broken file is no reason to answer less.
+        (desk.ws.modes / "broken.md").write_text("---\n")
+        assert refused(desk, asked) == text
 
     def test_are_no_pages_of_a_source_that_holds_them(self, desk: Desk, asked: str) -> None:
         listed_in = desk.ws.root / "knowledge" / "sources.toml"
@@ -285,6 +288,9 @@ class TestQuestions:
         assert question.name.startswith(asked[-4:])
         assert listed(desk) == ["kdgat://docs/page.md"]
         refused(desk, f"kdgat://docs/modes/questions/{question.name}")
+        found = desk.call("docs_lookup", query="Does it carry over?").structured_content
+        assert found is not None
+        assert {each["page"].partition("#")[0] for each in found["items"]} <= {"page.md"}
 
     def test_are_listed_and_read_where_they_are_shown(
         self, desk: Desk, asked: str, kdgat: Command

@@ -69,7 +69,7 @@ def test_pages_follow_each_other_to_the_end(many: Agent) -> None:
         assert page["total"] == 60
         seen += [row["run_id"] for row in page.rows]
         cursor, answers = page["next_cursor"], answers + 1
-        assert page["truncated"]
+        assert page["truncated"] == (cursor is not None)
     assert answers == 3
     assert seen == [run_id(number) for number in range(59, -1, -1)]
     assert "narrow `query`" in many.mistake("runs", cursor="1000")

@@ -91,6 +91,28 @@ def test_unchanged_packages_are_taken_over(site: Path, ws: Workspace) -> None:
     assert "gizmo.act" in told(ws)
 
 
+def test_an_environment_that_moved_is_read_where_it_is_now(
+    site: Path, ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(ws)
+    moved = site.rename(site.with_name("moved"))
+    monkeypatch.setattr(sys, "path", [str(moved)])
+    places = [thing.place for thing in index(ws).all()]
+    assert len(places) == 4
+    assert all(place.startswith(str(moved)) for place in places)
+
+
+def test_of_two_versions_the_first_on_the_path_is_told(
+    site: Path, ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = site.with_name("second")
+    second.mkdir()
+    install(second, "gizmo", "2", "Turn two wheels.")
+    for path, doc in (([site, second], "Turn the wheel."), ([second, site], "Turn two wheels.")):
+        monkeypatch.setattr(sys, "path", [str(each) for each in path])
+        assert told(ws)["gizmo.act"] == doc
+
+
 @pytest.mark.parametrize("broken", [b"", b"\xff\xfe\0", b"Name\n\n", b"Name: x" * 100_000])
 def test_broken_metadata_hides_no_other_package(site: Path, ws: Workspace, broken: bytes) -> None:
     (site / "bystander-1.dist-info" / "METADATA").write_bytes(broken)

@@ -147,6 +147,16 @@ class TestRelevance:
         assert known["0002"].why == "a recent run is its evidence"
         assert known["0001"].score == 0
 
+    def test_what_counted_is_named_as_the_question_writes_it(self, ws: Workspace) -> None:
+        judged(ws, REAL)
+        asked = (
+            question(1, "What fails on unknown Vehicles?"),
+            question(2, "B?", "known vehicles"),
+        )
+        with open_history(ws) as history:
+            known = relevances(asked, recent_runs(history, 14, cut), (), cut)
+        assert (known["0001"].why, known["0002"].why) == ("unknown, vehicles", "known vehicles")
+
     def test_runs_before_the_days_and_archived_ones_do_not_count(self, ws: Workspace) -> None:
         from kdgat.ledger.journal import Journal
 

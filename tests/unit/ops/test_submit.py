@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from kdgat.errors import ConfigError, DataError, Refused, RunError, SlurmError, Unanswered
-from kdgat.ledger.jobs import Job, JobFolder, JobState, readable_jobs
-from kdgat.ledger.record import RunRecord
-from kdgat.ledger.scan import run_folders
+from kdgat.ledger.jobs import JobFolder, JobState
 from kdgat.ledger.states import State
 from kdgat.ops import delivery, here
 from kdgat.ops.job_request import SubmitRequest
@@ -20,53 +18,23 @@ from kdgat.ops.submit import SubmissionReport, plan_submission, submit
 from kdgat.runs.lease import take_lease
 from kdgat.slurm.client import Slurm
 from kdgat.workspace import Workspace
-from tests.unit.slurm.fake_slurm import FakeSlurm, queue_line
-
-SMALL = ("model=gat", "model.hidden=4", "training.max_epochs=2")
-ASKED = SubmitRequest(SMALL, "here")
-SILENT = (1, "", "sbatch: error: Batch job submission failed: Socket timed out on send/recv")
-REFUSED = (
-    1,
-    "",
-    "sbatch: error: Batch job submission failed: Invalid account or account/partition",
+from tests.unit.ops.submitted import (
+    ASKED,
+    KNOWS_NAMES,
+    REFUSED,
+    SILENT,
+    SMALL,
+    end,
+    jobs,
+    now,
+    records,
+    stop_after,
 )
-_SQUEUE = """#!/bin/sh
-for word; do case $word in --name=*) exec sed -n "/${{word#--name=}}|/p" {rows};; esac; done
-cat {rows}
-"""
-"""A queue of jobs that can be asked for one of them."""
-
-
-def now(fake: FakeSlurm, name: str, *answers: tuple[int, str, str] | str) -> None:
-    """What a command says from here on."""
-    for old in fake.folder.glob(f"{name}.*"):
-        old.unlink()
-    fake.answers(name, *answers)
-
-
-def records(ws: Workspace) -> list[RunRecord]:
-    """Every run as it is on disk, oldest first."""
-    return [folder.record() for folder in reversed(run_folders(ws.runs))]
-
-
-def jobs(ws: Workspace) -> list[Job]:
-    return [job for _, job in readable_jobs(ws.jobs)]
+from tests.unit.slurm.fake_slurm import FakeSlurm, queue_line
 
 
 def outcomes(report: SubmissionReport) -> list[str]:
     return [run.outcome for run in report.runs]
-
-
-def end(ws: Workspace, run_id: str, state: State, reason: str | None = None) -> None:
-    """As if a job had worked on a run to this end."""
-    run = delivery.run_folder(ws, run_id)
-    run.update(state=state, reason=reason, attempts=1)
-    if state is State.COMPLETED:
-        from zipfile import ZipFile
-
-        run.checkpoints.mkdir(exist_ok=True)
-        with ZipFile(run.checkpoints / "best.ckpt", "w") as archive:
-            archive.writestr("weights", b"1")
 
 
 class TestPlan:
@@ -247,7 +215,7 @@ class TestOnce:
         asked = replace(ASKED, evaluate=True)
         owner = JobFolder if moment == "create" else delivery
         with monkeypatch.context() as patch:
-            _stop_after(patch, owner, moment)
+            stop_after(patch, moment, owner)
             with pytest.raises(KeyboardInterrupt):
                 submit(ws, asked, client=client)
         given = len(fake.calls("sbatch"))
@@ -255,7 +223,7 @@ class TestOnce:
         train = [job for job in jobs(ws) if not job.needs]
         rows = [queue_line(ArrayJobID="41", Name=job.name) for job in train if given]
         (fake.folder / "rows").write_text("".join(rows))
-        (fake.folder / "squeue").write_text(_SQUEUE.format(rows=fake.folder / "rows"))
+        (fake.folder / "squeue").write_text(KNOWS_NAMES.format(rows=fake.folder / "rows"))
         submit(ws, asked, client=client)
         assert len(fake.calls("sbatch")) == 2
         live = [job for job in jobs(ws) if job.state is JobState.SUBMITTED]
@@ -283,17 +251,6 @@ class TestOnce:
             submit(ws, ASKED, client=Slurm({"PATH": "/nowhere"}))
         assert "--cluster local" in error.value.hint
         assert (records(ws), jobs(ws)) == ([], [])
-
-
-def _stop_after(patch: pytest.MonkeyPatch, owner: object, name: str) -> None:
-    """As if the process was killed right after the first call of a function."""
-    real = getattr(owner, name)
-
-    def stopped(*arguments: object, **named: object) -> object:
-        real(*arguments, **named)
-        raise KeyboardInterrupt
-
-    patch.setattr(owner, name, stopped)
 
 
 class TestMany:

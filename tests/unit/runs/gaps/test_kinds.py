@@ -190,7 +190,7 @@ class TestThresholds:
         assert finding.protocol == "zero_shot"
         assert finding.trial.words == ("evaluate", run_id(3), "--again")
         assert "0.1234" not in finding.claim
-        assert finding.chance == pytest.approx(1 / 5)
+        assert finding.chance == pytest.approx(1 / 4)
 
 
 class TestRivals:
