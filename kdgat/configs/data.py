@@ -8,7 +8,8 @@ from pydantic import Field, field_validator
 
 from kdgat.configs.schema import Config
 
-FeatureGroup = Literal["bytes", "entropy", "rate", "timing"]
+FeatureGroup = Literal["bytes", "entropy", "rate", "timing", "shape", "profile"]
+IdEncoding = Literal["none", "hash", "lookup_unk"]
 
 
 class DataConfig(Config):
@@ -21,10 +22,26 @@ class DataConfig(Config):
     training_stride_messages: int = Field(default=25, ge=1, le=10_000)
     """The same for training and validation; overlapping windows show an attack's first and last
     messages at every place in a window."""
-    features: tuple[FeatureGroup, ...] = ("bytes", "entropy", "rate", "timing")
-    """Groups of node features; none of them says which arbitration id the node is."""
-    id_encoding: Literal["none"] = "none"
-    """How a node's arbitration id enters the model; `none` keeps it vehicle-agnostic."""
+    features: tuple[FeatureGroup, ...] = (
+        "bytes", "entropy", "rate", "timing", "shape", "profile",
+    )  # fmt: skip
+    """Groups of node features; none of them says which arbitration id the node is. `profile`
+    measures a node against the same id in benign traffic of its vehicle."""
+    id_encoding: IdEncoding = "none"
+    """How a node's arbitration id enters the model: not at all, as hash bits, or as one of the ids
+    of benign training captures with one place for all others; only `none` is vehicle-agnostic."""
+    id_hash_bits: int = Field(default=8, ge=1, le=64)
+    """Bits of an arbitration id's hash that are features (`hash`)."""
+    prefix_s: float = Field(default=10.0, gt=0.0, le=3600.0)
+    """Seconds at a capture's beginning that `adapted` takes a profile from; never scored."""
+    vehicle_match_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Share of a window's messages with ids of a training vehicle from which on `zero_shot`
+    measures the window against that vehicle."""
+    unprofiled_share: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Share of training and validation windows that are measured against nothing, as a vehicle
+    never seen is."""
+    borrowed_share: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Share of them that are measured against another capture of their vehicle."""
     scale_clip: float = Field(default=10.0, gt=0.0, le=1000.0)
     """Largest scaled feature, in standard deviations of benign training data."""
     validation_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)

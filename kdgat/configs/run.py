@@ -10,6 +10,7 @@ from pydantic import Field
 
 from kdgat.configs.data import DataConfig
 from kdgat.configs.dataset import DATASETS, DatasetConfig
+from kdgat.configs.evaluation import EvaluationConfig
 from kdgat.configs.model import ModelConfig, Size, model_preset
 from kdgat.configs.schema import Config
 from kdgat.configs.training import DistillationConfig, ResourcesConfig, TrainingConfig
@@ -32,11 +33,13 @@ class RunConfig(Config):
     """Windows, features and the split."""
     resources: ResourcesConfig = ResourcesConfig()
     """Where the run computes; not part of its identity."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """How the run is judged; not part of its identity."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of the weights, the order of the batches, the dropout and the sampled latents."""
 
     def identity(self) -> dict[str, Any]:
-        """What makes two runs the same experiment: all but resources and unused weights."""
+        """What makes two runs the same experiment: all but resources, judging, unused weights."""
         return identity_of(self.model_dump(mode="json"))
 
     def digest(self) -> str:
@@ -50,7 +53,7 @@ def identity_of(values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError: it lacks a part.
     """
-    unused = {"resources"} | (
+    unused = {"resources", "evaluation"} | (
         {"distillation"} if values["distillation"]["teacher"] is None else set()
     )
     identity = {name: value for name, value in values.items() if name not in unused}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from kdgat.configs.model import Size
 from kdgat.configs.schema import Config
 
 
@@ -32,6 +33,13 @@ class TrainingConfig(Config):
     """Fewest optimisation steps an epoch; batches get smaller until there are so many."""
     gradient_clip_norm: float = Field(default=1.0, gt=0.0, le=1e6)
     """Largest norm of the gradient in one step."""
+    curriculum: Literal["none", "hard_benign"] = "none"
+    """Which windows an epoch takes: all, or (for a classifier) all attacks with benign windows from
+    easy to hard, more of them every epoch."""
+    curriculum_start: float = Field(default=0.3, gt=0.0, le=1.0)
+    """Share of benign windows in the first epoch of a curriculum; it grows to 1."""
+    curriculum_epochs: int = Field(default=6, ge=1, le=10_000)
+    """Epochs until a curriculum takes every window."""
     precision: Annotated[Literal["32", "bf16", "fp16"], BeforeValidator(_digits_are_text)] = "32"
     """Arithmetic of the forward and backward pass; weights stay in 32 bits."""
 
@@ -45,6 +53,14 @@ class DistillationConfig(Config):
     """Share of the teacher's answer in the loss; the labels (or the data) have the rest."""
     temperature: float = Field(default=4.0, gt=0.0, le=100.0)
     """Softening of both answers before they are compared."""
+    teacher_size: Size = "large"
+    """Size of the teacher that `latest` means; `medium` makes the last step of a cascade."""
+    feature_weight: float = Field(default=0.0, ge=0.0, le=100.0)
+    """Weight of the distance between hidden states, the student's projected to the teacher's."""
+    attention_weight: float = Field(default=0.0, ge=0.0, le=100.0)
+    """Weight of the distance between attention over each node's edges, averaged over heads."""
+    latent_weight: float = Field(default=0.5, ge=0.0, le=100.0)
+    """Weight of the distance between an autoencoder's latents, the student's projected."""
 
 
 class ResourcesConfig(Config):

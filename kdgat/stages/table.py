@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from kdgat.configs.data import DataConfig
 from kdgat.configs.model import Kind, ModelConfig
@@ -13,27 +14,35 @@ from kdgat.errors import ConfigError
 
 @dataclass(frozen=True)
 class Stage:
-    """A training step: which model it trains, and on which windows."""
+    """A training step: which model it trains, how, and on which windows."""
 
     name: str
     kind: Kind
     version: int
     """Goes up when the same config gives another model; earlier runs then no longer count."""
     benign_only: bool
+    how: Literal["gradient", "fitted", "policy"] = "gradient"
+    """By Lightning on graphs; in one go by a library on window features; or a policy on the scores
+    of other runs."""
 
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("autoencoder", "vgae", version=1, benign_only=True),
-        Stage("classifier", "gat", version=1, benign_only=False),
+        Stage("autoencoder", "vgae", version=2, benign_only=True),
+        Stage("classifier", "gat", version=2, benign_only=False),
+        Stage("fusion", "fusion", version=1, benign_only=False, how="policy"),
+        Stage("gradient_boosting", "gradient_boosting", 1, benign_only=False, how="fitted"),
+        Stage("mlp", "mlp", version=1, benign_only=False),
+        Stage("profile", "profile", version=1, benign_only=False, how="fitted"),
+        Stage("id_frequency", "id_frequency", version=1, benign_only=True, how="fitted"),
     )
 }
 
 
-PREPARE_VERSION = 2
+PREPARE_VERSION = 3
 """Goes up when the same captures and config give other graphs."""
-EVALUATION_VERSION = 1
+EVALUATION_VERSION = 2
 """Goes up when the same model and captures give other figures."""
 
 
