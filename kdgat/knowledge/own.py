@@ -155,14 +155,16 @@ def _fields(page: Path, section: Section) -> Iterator[Thing]:
             continue
         name, values, default, meaning = cells[0], cells[1], cells[2], cells[-1]
         of_model = f"{section.heading} " if section.heading.startswith("model=") else ""
-        use = f"{command} {of_model}{name}={default}"
+        # A field without a default is shown with its first choice, or with any word.
+        value = default or ("name" if values == "str" else values.split(",")[0].split(" ")[0])
+        use = f"{command} {of_model}{name}={value}"
         yield Thing(
             origin=OURS,
             kind="config field",
             name=name,
             place=f"{page}:{section.line}",
             what=first_sentence(meaning, _LONGEST_LINE),
-            use=use.removesuffix("="),
+            use=use,
             more=f"{section.heading} {values} {meaning[_LONGEST_LINE:]}",
         )
 

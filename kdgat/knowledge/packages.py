@@ -120,11 +120,11 @@ def _library() -> Path:
 
 
 def _folders() -> Iterable[Path]:
-    """The folders of metadata, of each name the first on the path."""
+    """The folders of metadata, of each package the first on the path."""
     found: dict[str, Path] = {}
     for place in dict.fromkeys(sys.path):
         for folder in sorted(Path(place or ".").glob("*.dist-info")):
-            found.setdefault(folder.name, folder)
+            found.setdefault(_plain(folder.name.partition("-")[0]), folder)
     return found.values()
 
 
