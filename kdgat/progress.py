@@ -14,3 +14,12 @@ class Progress(Protocol):
 
 def quiet(what: str, done: int, total: int) -> None:
     """Listen to nothing."""
+
+
+def numbered(progress: Progress, place: str) -> Progress:
+    """A listener that says with each thing which of several pieces of work it belongs to."""
+
+    def listen(what: str, done: int, total: int) -> None:
+        progress(f"{place}, {what}", done, total)
+
+    return listen

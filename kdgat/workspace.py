@@ -87,6 +87,11 @@ class Workspace:
         return self.home / "memory"
 
     @property
+    def tune(self) -> Path:
+        """Searches for better configs, one folder a study."""
+        return self.home / "tune"
+
+    @property
     def jobs(self) -> Path:
         """What was given to schedulers, one folder a job."""
         return self.home / "jobs"

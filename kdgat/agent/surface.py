@@ -116,9 +116,12 @@ def _models() -> Iterator[str]:
 
     for kind in KINDS:
         presets = [model_preset(kind, size).model_dump(mode="json") for size in SIZES]
-        large, small = ({k: v for k, v in each.items() if k != "kind"} for each in presets)
-        other = {name: value for name, value in small.items() if value != large[name]}
-        yield f"- model={kind}: {_fields(large)}" + (f"; small: {_fields(other)}" if other else "")
+        first, *others = ({k: v for k, v in each.items() if k != "kind"} for each in presets)
+        line = f"- model={kind}: {_fields(first) or 'no fields'}"
+        for size, values in zip(SIZES[1:], others, strict=True):
+            other = {name: value for name, value in values.items() if value != first[name]}
+            line += f"; {size}: {_fields(other)}" if other else ""
+        yield line
 
 
 def _fields(values: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from kdgat.cli.narrowing import Narrowing, narrowed
 from kdgat.cli.options import AsJson, complete_dataset, complete_run
 from kdgat.cli.output import cell, counted, print_json, print_table, say
 from kdgat.workspace import Workspace
@@ -24,7 +25,17 @@ Scenario = Annotated[
     str | None, typer.Option(help="One test scenario, such as test_04, not the mean over all.")
 ]
 Metric = Annotated[str, typer.Option(help="The figure, such as f1, auroc, false_alarms_per_hour.")]
-Protocol = Annotated[str, typer.Option(help="What a model may know of a test capture.")]
+Protocol = Annotated[
+    str, typer.Option(help="What a model may know of a test capture: zero_shot or adapted.")
+]
+Protocols = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        help="What a model may know of a test capture: zero_shot or adapted; by default both, in "
+        "tables of their own.",
+    ),
+]
 AttackType = Annotated[str, typer.Option(help="Only captures with this attack, such as dos.")]
 Simulated = Annotated[
     bool, typer.Option("--include-simulated", help="Simulated data too, in tables of their own.")
@@ -41,44 +52,46 @@ CostName = Literal["parameters", "latency_ms", "checkpoint_bytes"]
 
 
 def leaderboard(
+    narrowing: Narrowing = None,
     dataset: Dataset = None,
     scenario: Scenario = None,
     metric: Metric = "f1",
-    protocol: Protocol = "zero_shot",
+    protocol: Protocols = None,
     attack_type: AttackType = "all",
     include_simulated: Simulated = False,
     as_json: AsJson = False,
 ) -> None:
     """Rank models by a test figure: each one's best config, mean over its seeds.
 
-    Simulated and real data, other captures and other test windows have tables of their own.
+    Simulated and real data, protocols, captures and test windows have tables of their own. Where a
+    model without a graph is ahead of every graph model, a line below the table says so.
 
     Examples:
-        kdgat leaderboard --dataset hcrl_sa
-        kdgat leaderboard --metric auroc --scenario test_04
+        kdgat leaderboard dataset=hcrl_sa --json
+        kdgat leaderboard --metric auroc --scenario test_04 --protocol adapted
     """
     from kdgat.ops.analytics import leaderboard as rank
 
-    found = rank(
-        Workspace.find(),
+    asked = narrowed(
+        narrowing,
         dataset=dataset,
         scenario=scenario,
         metric=metric,
         protocol=protocol,
         attack_type=attack_type,
-        include_simulated=include_simulated,
     )
+    found = rank(Workspace.find(), **asked, include_simulated=include_simulated)
     return print_json(found) if as_json else _print_leaderboard(found)
 
 
-def compare(runs: Runs, as_json: AsJson = False) -> None:
+def compare(runs: Runs, protocol: Protocols = None, as_json: AsJson = False) -> None:
     """Put runs side by side: config fields that differ, then figures that differ.
 
     Example: kdgat compare 20261121-122338 20261121-122308
     """
     from kdgat.ops.analytics import compare_runs
 
-    found = compare_runs(Workspace.find(), runs=runs)
+    found = compare_runs(Workspace.find(), runs=runs, protocol=protocol)
     return print_json(found) if as_json else _print_comparison(found)
 
 
@@ -118,33 +131,33 @@ def effect(
 
 
 def pareto(
+    narrowing: Narrowing = None,
     dataset: Dataset = None,
     scenario: Scenario = None,
     metric: Metric = "f1",
     x: Annotated[
         CostName, typer.Option("--x", help="The cost to weigh it against.")
     ] = "parameters",
-    protocol: Protocol = "zero_shot",
+    protocol: Protocols = None,
     attack_type: AttackType = "all",
     include_simulated: Simulated = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the models that no other one beats at both a figure and its cost.
 
-    Example: kdgat pareto --dataset hcrl_sa --x latency_ms
+    Example: kdgat pareto dataset=hcrl_sa --x latency_ms
     """
     from kdgat.ops.analytics import pareto as weigh
 
-    found = weigh(
-        Workspace.find(),
+    asked = narrowed(
+        narrowing,
         dataset=dataset,
         scenario=scenario,
         metric=metric,
-        cost=x,
         protocol=protocol,
         attack_type=attack_type,
-        include_simulated=include_simulated,
     )
+    found = weigh(Workspace.find(), **asked, cost=x, include_simulated=include_simulated)
     return print_json(found) if as_json else _print_fronts(found)
 
 
@@ -155,6 +168,7 @@ def report(
     ] = None,
     dataset: Dataset = None,
     metric: Metric = "f1",
+    protocol: Protocols = None,
     out: Annotated[
         str | None, typer.Option(help="The file to write; by default in the home folder.")
     ] = None,
@@ -168,7 +182,14 @@ def report(
     """
     from kdgat.ops.report import write_report
 
-    done = write_report(Workspace.find(), runs=runs or (), dataset=dataset, metric=metric, out=out)
+    done = write_report(
+        Workspace.find(),
+        runs=runs or (),
+        dataset=dataset,
+        metric=metric,
+        protocol=protocol,
+        out=out,
+    )
     if as_json:
         return print_json(done)
     return say(
@@ -212,7 +233,7 @@ def _print_standings(table: LeaderboardTable) -> None:
         rest = scenario.name.removeprefix(code).replace("_", " ").strip()
         windows = f"{cell(scenario.windows)} windows, {cell(scenario.attack_windows)} with attacks"
         say(f"{code}: {rest + ', ' if rest else ''}{windows}")
-    say("")
+    say(*(f"baseline ahead on {each.words(table.metric)}" for each in table.beaten), "")
 
 
 def _print_comparison(found: Comparison) -> None:
@@ -222,19 +243,31 @@ def _print_comparison(found: Comparison) -> None:
         print_table("config that differs", ("field", *columns), rows)
     say(f"{found.equal_fields} config fields are equal")
     figures = [row for row in found.figures if not _is_count(row)]
-    if figures:
-        last = ("difference",) if len(found.runs) == 2 else ()
-        rows = (
-            (_scenario(row.scenario) if row.scenario else "whole run", row.metric,
-             *map(_value, row.values), *((_value(row.difference),) if last else ()))
-            for row in figures
-        )  # fmt: skip
-        title = f"figures that differ ({found.runs[0].dataset}, {found.runs[0].provenance} data)"
-        print_table(title, ("scenario", "figure", *columns, *last), rows)
+    what = f"{found.runs[0].dataset}, {found.runs[0].provenance} data"
+    tested = {each.protocol: each for each in found.tested}
+    for protocol in dict.fromkeys(row.protocol for row in figures):
+        of = "whole runs" if protocol is None else f"{protocol} protocol, test split"
+        if (test := tested.get(protocol or "")) is not None:
+            of += f": {test.windows:,} windows in {counted(test.scenarios, 'scenario')}"
+        rows = [row for row in figures if row.protocol == protocol]
+        _print_figures(f"figures that differ, {what}, {of}", columns, rows)
     counts = len(found.figures) - len(figures)
     more = f"; {counts} counts of windows differ (--json)" if counts else ""
     say(f"{found.equal_figures} figures are equal{more}")
     say(*(f"note: {note}" for note in found.cautions))
+
+
+def _print_figures(title: str, runs: list[str], rows: list[FigureRow]) -> None:
+    last = ("difference",) if len(runs) == 2 else ()
+    print_table(
+        title,
+        ("scenario", "figure", *runs, *last),
+        (
+            (_scenario(row.scenario) if row.scenario else "whole run", row.metric,
+             *map(_value, row.values), *((_value(row.difference),) if last else ()))
+            for row in rows
+        ),
+    )  # fmt: skip
 
 
 def _print_effect(found: Effect) -> None:

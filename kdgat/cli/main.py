@@ -15,8 +15,10 @@ from kdgat.cli import (
     clusters,
     config,
     data,
+    detect,
     docs,
     doctor,
+    export,
     history,
     hook,
     jobs,
@@ -25,6 +27,7 @@ from kdgat.cli import (
     mode,
     models,
     paper,
+    pipeline,
     plan,
     prior_art,
     questions,
@@ -34,6 +37,7 @@ from kdgat.cli import (
     suggest,
     tracking,
     training,
+    tune,
     work,
 )
 from kdgat.cli.output import print_error
@@ -53,6 +57,10 @@ app.add_typer(data.app, name="data")
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
+app.command("detect")(detect.detect)
+app.command("export")(export.export)
+app.command("pipeline")(pipeline.pipeline)
+app.command("tune")(tune.tune)
 app.command("plan")(plan.plan)
 app.command("submit")(submit.submit)
 for watcher in (jobs.status, jobs.logs, jobs.cancel, jobs.queue, jobs.efficiency):

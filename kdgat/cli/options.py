@@ -48,6 +48,13 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+Judging = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="How to judge, such as evaluation.threshold=conformal evaluation.alpha=0.01.",
+        show_default=False,
+    ),
+]
 RunReference = Annotated[
     str,
     typer.Argument(

@@ -40,6 +40,12 @@ def print_json(result: Any) -> None:
     sys.stdout.write(json.dumps(_plain(result), indent=2, ensure_ascii=False) + "\n")
 
 
+def print_json_line(result: Any) -> None:
+    """A result as one line of JSON, at once: one of many that follow each other."""
+    sys.stdout.write(json.dumps(_plain(result), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table below its title, numbers to the right."""
     cells = [[cell(value) for value in row] for row in rows]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdgat.cli.options import AsJson, Fresh, Multirun, Overrides, RunReference
+from kdgat.cli.options import AsJson, Fresh, Judging, Multirun, Overrides, RunReference
 from kdgat.cli.output import print_json, print_table, progress_bar, say, warn
 from kdgat.workspace import Workspace
 
@@ -46,17 +46,25 @@ def train(
 
 def evaluate(
     run: RunReference = "latest",
+    overrides: Judging = None,
     again: Annotated[bool, typer.Option("--again", help="Judge anew even if it is done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a trained run on its dataset's official test folders.
+    """Judge a trained run on its dataset's official test folders, under both protocols.
 
-    Example: kdgat evaluate latest --json
+    zero_shot takes nothing from a test capture but the window being scored; adapted takes an
+    unlabelled prefix of it. Both score the same windows, those after the prefix.
+
+    Examples:
+        kdgat evaluate latest --json
+        kdgat evaluate latest evaluation.threshold=conformal evaluation.alpha=0.01
     """
     from kdgat.ops.evaluation import evaluate as judge
 
     with progress_bar() as listen:
-        summary = judge(Workspace.find(), run, again=again, progress=listen)
+        summary = judge(
+            Workspace.find(), run, overrides=overrides or (), again=again, progress=listen
+        )
     if as_json:
         return print_json(summary)
     _print_evaluation(summary)
@@ -131,23 +139,48 @@ def _print_trained(runs: tuple[TrainingSummary, ...]) -> None:
     print_table("trained", columns, rows)
 
 
+_NAMES = (
+    "windows", "attack_windows", "false_positives", "false_negatives", "f1", "auroc", "delay_s",
+)  # fmt: skip
+_COLUMNS = ("windows", "attacks", "FP", "FN", "F1", "AUROC", "delay s")
+
+
 def _print_evaluation(summary: EvaluationSummary, *, types: bool = True) -> None:
-    """One row a scenario and attack type; errors as counts, because few windows decide."""
-    columns = (
-        "scenario", "windows", "attacks", "FP", "FN", "F1", "AUROC", "delay s",
-    )  # fmt: skip
-    names = (
-        "windows", "attack_windows", "false_positives", "false_negatives", "f1", "auroc", "delay_s",
-    )  # fmt: skip
-    rows = []
-    for result in summary.scenarios:
-        everything = result["attack_type"] == "all"
-        if everything or types:
-            scenario = result["scenario"].replace("_", " ").replace("test ", "test_", 1)
-            label = scenario if everything else f"  {result['attack_type']}"
-            rows.append((label, *(result["metrics"][name] for name in names)))
-    title = (
-        f"{summary.name} ({summary.provenance}, {summary.split} windows, {summary.protocol}), "
+    """A table a protocol: a row a scenario and attack type, errors as counts, as few decide."""
+    about = (
+        f"{summary.name} ({summary.provenance}, {summary.split} windows), "
         f"{summary.parameters:,} parameters, {summary.latency_ms:.2f} ms a window"
     )
-    print_table(title, columns, rows)
+    for protocol in dict.fromkeys(result["protocol"] for result in summary.scenarios):
+        rows = [
+            (_label(result), *_figures(result), _interval(result, "f1"))
+            for result in summary.scenarios
+            if result["protocol"] == protocol and not result["variant"]
+            if types or result["attack_type"] == "all"
+        ]
+        print_table(f"{protocol}: {about}", ("scenario", *_COLUMNS, "F1 interval"), rows)
+    varied = [
+        (result["variant"].replace("_", " "), _label(result), *_figures(result))
+        for result in sorted(summary.scenarios, key=lambda each: each["variant"])
+        if result["variant"] and result["attack_type"] == "all"
+    ]
+    if varied and types:
+        title = "adapted, with other prefixes; poisoned has attack traffic injected into it"
+        print_table(title, ("prefix", "scenario", *_COLUMNS), varied)
+
+
+def _label(result: dict[str, Any]) -> str:
+    if result["attack_type"] != "all":
+        return f"  {result['attack_type']}"
+    return result["scenario"].replace("_", " ").replace("test ", "test_", 1)
+
+
+def _figures(result: dict[str, Any]) -> tuple[float | int | None, ...]:
+    return tuple(result["metrics"][name] for name in _NAMES)
+
+
+def _interval(result: dict[str, Any], name: str) -> str:
+    if name not in result["intervals"]:
+        return "-"
+    low, high = result["intervals"][name]
+    return f"{low:.4f} to {high:.4f}"

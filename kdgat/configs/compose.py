@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import product
+from math import inf
 from threading import Lock
 from typing import cast
 
@@ -18,7 +19,7 @@ from hydra import initialize
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra_zen import ZenStore
 from omegaconf import OmegaConf
@@ -30,12 +31,15 @@ from kdgat.configs.experiments import experiments
 from kdgat.configs.fields import SHOW, config_error, field_docs, fields_of, leaves, validated
 from kdgat.configs.model import KINDS, SIZES, Kind, model_preset
 from kdgat.configs.run import RunConfig
+from kdgat.configs.space import Choices, Interval
 from kdgat.errors import ConfigError, did_you_mean
 
 _HYDRA = Lock()
 """Hydra composes in global state, so one thread at a time does."""
 _HYDRAS_OWN = ("hydra", "_dummy_empty_config_.yaml")
 _REFERENCE = "${"
+_LOG = re.compile(r"([^=]+)=\s*log\((.*)\)\s*")
+"""`log(a, b)`, which is short for Hydra's own `tag(log, interval(a, b))`."""
 _COMPOSED = 256
 """Configs that are kept: composing one takes a tenth of a second, and they are frozen."""
 
@@ -104,6 +108,32 @@ def sweep(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     return list(product(*choices))
 
 
+def search_space(
+    overrides: Sequence[str],
+) -> tuple[tuple[str, ...], dict[str, Choices | Interval]]:
+    """The overrides that give one value, and the fields that the others leave open.
+
+    The grammar is that of a sweep, and of Hydra's sweepers for intervals: `model.hidden=8,12`,
+    `range(1,4)`, `interval(0,1e-3)`, `tag(log, interval(1e-4,1e-2))`, or `log(1e-4,1e-2)` in short.
+
+    Raises:
+        ConfigError: an override can't be read, or leaves nothing to choose from.
+    """
+    fixed, space = [], {}
+    for override in _parse(_expand_experiment(overrides)):
+        key = override.get_key_element().lstrip("+~")
+        if not override.is_sweep_override():
+            fixed.append(override.input_line or "")
+        elif key in space:
+            raise ConfigError(f"two overrides give values of '{key}'", hint="leave one of them out")
+        elif isinstance(value := override.value(), IntervalSweep):
+            space[key] = _interval(value, override.input_line or "")
+        else:
+            values = [text.partition("=")[2] for text in _choices(override)]
+            space[key] = Choices(tuple(dict.fromkeys(values)))
+    return tuple(fixed), space
+
+
 def compose_simulation(overrides: Sequence[str] = ()) -> SimulationConfig:
     """A simulation's config from overrides such as `seed=3 capture_s=60`.
 
@@ -154,7 +184,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     parsed = []
     for text in overrides:
         try:
-            parsed.append(parser.parse_override(text))
+            parsed.append(parser.parse_override(_LOG.sub(r"\1=tag(log,interval(\2))", text)))
         except HydraException as error:
             raise ConfigError(
                 f"override '{text}' can't be read: {_first_line(error)}",
@@ -278,6 +308,17 @@ def _choices(override: Override) -> list[str]:
     if not values:
         raise ConfigError(f"override '{text}' names no value", hint="widen the range")
     return [f"{key}={value}" for value in values]
+
+
+def _interval(sweep: IntervalSweep, text: str) -> Interval:
+    low, high = sweep.start, sweep.end
+    log = "log" in sweep.tags
+    if low is None or high is None or not 0 < high - low < inf or (log and low <= 0):
+        raise ConfigError(
+            f"override '{text}' is no interval{' of a logarithm' * log}",
+            hint="write the smaller number first" + ", above 0" * log,
+        )
+    return Interval(float(low), float(high), log=log, whole=isinstance(low, int))
 
 
 def _unexpected_sweep(text: str) -> ConfigError:

@@ -22,11 +22,10 @@ class DataConfig(Config):
     training_stride_messages: int = Field(default=25, ge=1, le=10_000)
     """The same for training and validation; overlapping windows show an attack's first and last
     messages at every place in a window."""
-    features: tuple[FeatureGroup, ...] = (
-        "bytes", "entropy", "rate", "timing", "shape", "profile",
-    )  # fmt: skip
+    features: tuple[FeatureGroup, ...] = ("shape", "profile")
     """Groups of node features; none of them says which arbitration id the node is. `profile`
-    measures a node against the same id in benign traffic of its vehicle."""
+    measures a node against the same id in benign traffic of its vehicle, `shape` against the other
+    ids of its window; the others are as they come, and differ from vehicle to vehicle."""
     id_encoding: IdEncoding = "none"
     """How a node's arbitration id enters the model: not at all, as hash bits, or as one of the ids
     of benign training captures with one place for all others; only `none` is vehicle-agnostic."""

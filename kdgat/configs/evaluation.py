@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from kdgat.configs.names import PROTOCOLS as PROTOCOLS
+from kdgat.configs.names import Protocol as Protocol
 from kdgat.configs.schema import Config
 
-Protocol = Literal["zero_shot", "adapted"]
 Threshold = Literal["auto", "fixed", "benign_quantile", "vehicle", "conformal"]
 
 
@@ -18,7 +19,10 @@ class EvaluationConfig(Config):
     threshold: Threshold = "auto"
     """Where an alarm begins: `fixed` at even odds, or from benign scores: their quantile over all
     training vehicles, the strictest vehicle's own, or conformal. `auto` is fixed for models trained
-    with labels and vehicle for the others."""
+    with labels; for the others it is half way from vehicle to known attacks."""
+    margin: float = Field(default=2.0, ge=1.0, le=100.0)
+    """How many times the score that benign training traffic hardly reaches an alarm of a one-class
+    model begins at, at least (`auto`), because on another car benign scores reach further."""
     alpha: float = Field(default=0.005, gt=0.0, lt=0.5)
     """False-alarm rate that a threshold from benign scores aims at."""
     prefix_sweep_s: tuple[float, ...] = (5.0, 30.0)

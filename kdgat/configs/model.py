@@ -15,6 +15,9 @@ from kdgat.configs.schema import Config
 
 Size = Literal["large", "medium", "small"]
 Kind = Literal["vgae", "gat", "fusion", "gradient_boosting", "mlp", "profile", "id_frequency"]
+ONE_CLASS: tuple[Kind, ...] = ("vgae", "id_frequency")
+"""Models that learn what benign traffic is and have no even odds: their thresholds come from benign
+scores."""
 SIZES: tuple[Size, ...] = get_args(Size)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -167,7 +170,7 @@ def model_preset(kind: Kind, size: Size) -> ModelConfig:
         case "gat", "medium":
             return GatConfig(hidden=20, heads=4, layers=3, readout=96)
         case "gat", _:
-            return GatConfig(hidden=12, heads=4, layers=2, readout=64)
+            return GatConfig(hidden=10, heads=4, layers=2, readout=48)
         case "vgae", "large":
             return VgaeConfig()
         case "vgae", "medium":
@@ -175,7 +178,7 @@ def model_preset(kind: Kind, size: Size) -> ModelConfig:
         case "vgae", _:
             return VgaeConfig(hidden=8, heads=4, latent=12, decoder=32)
         case "fusion", _:
-            return FusionConfig(hidden={"large": 128, "medium": 64, "small": 32}[size])
+            return FusionConfig(hidden={"large": 256, "medium": 64, "small": 32}[size])
         case "gradient_boosting", _:
             return GradientBoostingConfig(iterations=_TREES[size])
         case "mlp", _:

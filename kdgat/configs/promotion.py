@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from kdgat.configs.fields import config_error, fields_of
+from kdgat.configs.names import Protocol
 from kdgat.configs.schema import Config
 from kdgat.errors import ConfigError, did_you_mean
 
@@ -23,8 +24,8 @@ class PromotionConfig(Config):
     """Test scenario it is taken from."""
     attack_type: str = "all"
     """`all`, or the one attack type of the scenario that counts."""
-    protocol: Literal["zero_shot"] = "zero_shot"
-    """Protocol of the evaluation."""
+    protocol: Protocol = "zero_shot"
+    """What the models may know of a test capture: nothing, or with `adapted` a prefix."""
     split: Literal["test"] = "test"
     """Windows that are judged; headline figures never come from validation windows."""
     margin: float = Field(default=0.0, ge=-1.0, le=1.0)

@@ -19,7 +19,7 @@ def _digits_are_text(value: object) -> object:
 class TrainingConfig(Config):
     """Optimisation and stopping."""
 
-    max_epochs: int = Field(default=12, ge=1, le=10_000)
+    max_epochs: int = Field(default=6, ge=1, le=10_000)
     """Most epochs to train."""
     patience_epochs: int = Field(default=6, ge=1, le=10_000)
     """Epochs without a better validation loss before training stops."""

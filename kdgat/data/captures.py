@@ -183,28 +183,35 @@ def load_manifest(folder: Path) -> DatasetManifest:
     return _parse(path, text, hint)
 
 
-def load_messages(folder: Path, record: CaptureRecord) -> pl.DataFrame:
+def load_messages(folder: Path, record: CaptureRecord, *, labels: bool = True) -> pl.DataFrame:
     """The messages of one capture of the dataset folder `folder`, as MESSAGE_SCHEMA.
 
+    Without `labels` the column that says which are attacks is not read.
+
     Raises:
+        RuntimeError: labels are asked for while they are under seal.
         DataError: the Parquet file is missing, damaged or has other columns or rows.
     """
     # Imported here: a manifest alone is read by commands that must be quick.
     import polars as pl
 
-    from kdgat.data.messages import MESSAGE_SCHEMA
+    from kdgat.data.messages import LABEL, MESSAGE_SCHEMA
+    from kdgat.data.sealing import need_unsealed
 
     path = capture_path(folder, record)
+    schema = MESSAGE_SCHEMA if labels else {k: v for k, v in MESSAGE_SCHEMA.items() if k != LABEL}
+    if labels:
+        need_unsealed(f"the labels of '{path}'")
     hint = f"run `kdgat data ingest {folder.name} --raw DIR --force`"
     try:
-        messages = pl.read_parquet(path, glob=False)
+        messages = pl.read_parquet(path, glob=False, columns=None if labels else list(schema))
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"can't read capture '{path}': {reason}", hint=hint) from error
-    if dict(messages.schema) != MESSAGE_SCHEMA or len(messages) != record.rows:
+    if dict(messages.schema) != schema or len(messages) != record.rows:
         raise DataError(
             f"capture '{path}' has {len(messages)} rows of {', '.join(messages.columns)}, and the "
-            f"manifest says {record.rows} rows of {', '.join(MESSAGE_SCHEMA)}",
+            f"manifest says {record.rows} rows of {', '.join(schema)}",
             hint=hint,
         )
     return messages

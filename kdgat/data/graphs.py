@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Float32, Float64, Int32, Int64, UInt32
 
 from kdgat.configs.data import DataConfig
 from kdgat.data.features import (
@@ -21,10 +21,14 @@ from kdgat.data.features import (
     edge_features,
     entropy_features,
     feature_names,
+    id_features,
+    profile_features,
     rate_features,
+    shape_features,
     timing_features,
 )
 from kdgat.data.messages import EXTENDED_ID_MAX
+from kdgat.data.profiles import Departures, VehicleProfile, departures
 from kdgat.data.windows import Messages
 
 _CHUNK_MESSAGES = 200_000
@@ -54,22 +58,67 @@ class Graphs:
         return len(self.node_ptr) - 1
 
 
+NO_IDS = np.zeros(0, dtype=np.uint32)
+"""The vocabulary of `lookup_unk` where no id is known."""
+
+
 def build_graphs(
-    messages: Messages, starts: Int64[np.ndarray, "graphs"], config: DataConfig
+    messages: Messages,
+    starts: Int64[np.ndarray, "graphs"],
+    config: DataConfig,
+    profile: VehicleProfile | None = None,
+    vocabulary: UInt32[np.ndarray, "ids"] = NO_IDS,
 ) -> Graphs:
-    """The windows of one capture that begin at `starts`, as graphs with unscaled features."""
+    """The windows of one capture that begin at `starts`, as graphs with unscaled features.
+
+    Args:
+        messages: the capture.
+        starts: the first message of each window.
+        config: windows and features.
+        profile: what the `profile` features are measured against.
+        vocabulary: ids that `lookup_unk` knows, sorted.
+    """
+    measured = profile is not None and "profile" in config.features and len(starts) > 0
+    against = departures(messages, profile) if measured and profile is not None else None
     step = max(1, _CHUNK_MESSAGES // config.window_messages)
     chunks = [
-        _chunk(messages, starts[first : first + step], config)
+        _chunk(messages, starts[first : first + step], config, against, vocabulary)
         for first in range(0, len(starts), step)
     ]
-    return concatenate(chunks, config)
+    return concatenate(chunks, config, vocabulary)
 
 
-def concatenate(parts: Sequence[Graphs], config: DataConfig) -> Graphs:
+def picked(graphs: Graphs, order: Int64[np.ndarray, "picked"]) -> Graphs:
+    """The graphs at `order`, in that order."""
+    nodes, node_ptr = _rows(graphs.node_ptr, order)
+    edges, edge_ptr = _rows(graphs.edge_ptr, order)
+    return Graphs(
+        x=graphs.x[nodes],
+        edge_index=graphs.edge_index[:, edges],
+        edge_attr=graphs.edge_attr[edges],
+        node_ptr=node_ptr,
+        edge_ptr=edge_ptr,
+        start_s=graphs.start_s[order],
+        end_s=graphs.end_s[order],
+    )
+
+
+def _rows(
+    pointer: Int64[np.ndarray, "pointers"], order: Int64[np.ndarray, "picked"]
+) -> tuple[Int64[np.ndarray, "rows"], Int64[np.ndarray, "picked_pointers"]]:
+    """The rows of some graphs, and where each graph's begin among them."""
+    size = pointer[order + 1] - pointer[order]
+    begin = np.concatenate(([0], np.cumsum(size)))
+    rows = np.arange(begin[-1]) + np.repeat(pointer[order] - begin[:-1], size)
+    return rows, begin
+
+
+def concatenate(
+    parts: Sequence[Graphs], config: DataConfig, vocabulary: UInt32[np.ndarray, "ids"] = NO_IDS
+) -> Graphs:
     """Several sets of graphs as one, in their order."""
     if not parts:
-        return _no_graphs(config)
+        return _no_graphs(config, vocabulary)
     return Graphs(
         x=np.concatenate([part.x for part in parts]),
         edge_index=np.concatenate([part.edge_index for part in parts], axis=1),
@@ -81,7 +130,13 @@ def concatenate(parts: Sequence[Graphs], config: DataConfig) -> Graphs:
     )
 
 
-def _chunk(messages: Messages, starts: Int64[np.ndarray, "graphs"], config: DataConfig) -> Graphs:
+def _chunk(
+    messages: Messages,
+    starts: Int64[np.ndarray, "graphs"],
+    config: DataConfig,
+    against: Departures | None,
+    vocabulary: UInt32[np.ndarray, "ids"],
+) -> Graphs:
     """The graphs of some consecutive windows."""
     window, graphs = config.window_messages, len(starts)
     place = np.arange(window)
@@ -99,20 +154,33 @@ def _chunk(messages: Messages, starts: Int64[np.ndarray, "graphs"], config: Data
     local[order] = np.repeat(np.arange(len(nodes.firsts)) - node_ptr[node_graph], nodes.sizes)
     # A clock that steps back may end a short window before it began.
     duration_s = np.maximum(end_s - start_s, 0)[node_graph]
-    x = _node_features(messages, taken[order], nodes, duration_s, config)
+    spot = _Spot(taken[order], order % window, nodes, node_ptr, duration_s)
+    x = _node_features(messages, spot, config, against, vocabulary)
     edge_index, edge_attr, edge_ptr = _edges(local.reshape(graphs, window), time_s)
     return Graphs(x, edge_index, edge_attr, node_ptr, edge_ptr, start_s.copy(), end_s.copy())
 
 
+@dataclass(frozen=True)
+class _Spot:
+    """Messages sorted by node: their rows in the capture, their places in their windows."""
+
+    rows: Int64[np.ndarray, "messages"]
+    place: Int64[np.ndarray, "messages"]
+    nodes: Segments
+    node_ptr: Int64[np.ndarray, "pointers"]
+    duration_s: Float64[np.ndarray, "nodes"]
+
+
 def _node_features(
     messages: Messages,
-    rows: Int64[np.ndarray, "messages"],
-    nodes: Segments,
-    duration_s: Float64[np.ndarray, "nodes"],
+    spot: _Spot,
     config: DataConfig,
+    against: Departures | None,
+    vocabulary: UInt32[np.ndarray, "ids"],
 ) -> Float32[np.ndarray, "nodes features"]:
-    """Features of each node from its messages, which stand together in `rows`."""
-    payload, dlc = messages.payload[rows], messages.dlc[rows]
+    """Features of each node from its messages."""
+    rows, nodes, duration_s = spot.rows, spot.nodes, spot.duration_s
+    payload, dlc, time_s = messages.payload[rows], messages.dlc[rows], messages.time_s[rows]
     columns: list[Float32[np.ndarray, "nodes"]] = []
     for group in config.features:
         match group:
@@ -123,7 +191,15 @@ def _node_features(
             case "rate":
                 columns += rate_features(nodes, config.window_messages, duration_s)
             case "timing":
-                columns += timing_features(nodes, messages.time_s[rows], duration_s)
+                columns += timing_features(nodes, time_s, duration_s)
+            case "shape":
+                columns += shape_features(
+                    nodes, spot.node_ptr, time_s, duration_s, spot.place, payload, dlc
+                )
+            case "profile":
+                columns += profile_features(nodes, rows, time_s, duration_s, against)
+    ids = messages.arbitration_id[rows[nodes.firsts]]
+    columns += id_features(ids, config.id_encoding, config.id_hash_bits, vocabulary)
     return np.stack(columns, axis=1)
 
 
@@ -169,10 +245,16 @@ def _joined_ptr(pointers: Sequence[Int64[np.ndarray, "_"]]) -> Int64[np.ndarray,
     return np.concatenate(([0], np.cumsum(np.concatenate(sizes))))
 
 
-def _no_graphs(config: DataConfig) -> Graphs:
+def node_feature_count(config: DataConfig, vocabulary: UInt32[np.ndarray, "ids"] = NO_IDS) -> int:
+    """Columns of `x`."""
+    ids = {"none": 0, "hash": config.id_hash_bits, "lookup_unk": len(vocabulary) + 1}
+    return len(feature_names(config.features)) + ids[config.id_encoding]
+
+
+def _no_graphs(config: DataConfig, vocabulary: UInt32[np.ndarray, "ids"]) -> Graphs:
     zero, none = np.zeros(1, dtype=np.int64), np.zeros(0)
     return Graphs(
-        x=np.zeros((0, len(feature_names(config.features))), dtype=np.float32),
+        x=np.zeros((0, node_feature_count(config, vocabulary)), dtype=np.float32),
         edge_index=np.zeros((2, 0), dtype=np.int32),
         edge_attr=np.zeros((0, len(EDGE_FEATURE_NAMES)), dtype=np.float32),
         node_ptr=zero,

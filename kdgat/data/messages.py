@@ -26,6 +26,8 @@ attack: the message was injected.
 malformed: the row's payload could not be taken as it stood (see the capture's oddities).
 """
 
+LABEL = "attack"
+"""The column that a model never sees, and an evaluation only after its scores are written."""
 EXTENDED_ID_MAX = 0x1FFF_FFFF
 """Largest 29-bit arbitration id."""
 

@@ -199,8 +199,15 @@ def _running(sizes: Int64[np.ndarray, "graphs"]) -> Int64[np.ndarray, "positions
     return np.concatenate((np.zeros(1, np.int64), sizes.cumsum()))
 
 
-def epoch_order(seed: int | None, epoch: int, graphs: int) -> Int64[np.ndarray, "graphs"]:
-    """The order of an epoch's graphs: drawn from (seed, epoch), or as they are without a seed."""
-    if seed is None:
-        return np.arange(graphs)
-    return np.random.default_rng((seed, epoch)).permutation(graphs)
+def epoch_order(
+    seed: int | None,
+    epoch: int,
+    graphs: int,
+    chosen: Int64[np.ndarray, "taken"] | None = None,
+) -> Int64[np.ndarray, "ordered"]:
+    """The order of an epoch's graphs: drawn from (seed, epoch), or as they are without a seed.
+
+    `chosen` are the positions of the graphs that the epoch takes; without it, it takes all.
+    """
+    taken = np.arange(graphs) if chosen is None else chosen
+    return taken if seed is None else np.random.default_rng((seed, epoch)).permutation(taken)

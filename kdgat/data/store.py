@@ -14,14 +14,16 @@ from tokenize import TokenError
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Float32, Float64, Int8, Int32, Int64
 from torch import Tensor
 
 from kdgat.data.graphs import Graphs
+from kdgat.data.measured import UNPROFILED
+from kdgat.data.sealing import need_unsealed
 from kdgat.errors import DataError
 from kdgat.ledger.files import atomic_path, write_json
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 _ARRAYS = {
     "x": torch.float32,
     "edge_index": torch.int32,
@@ -31,6 +33,7 @@ _ARRAYS = {
     "start_s": torch.float64,
     "end_s": torch.float64,
     "capture": torch.int32,
+    "reference": torch.int8,
 }
 _LABELS = "attack_messages"
 
@@ -49,7 +52,8 @@ class GraphStore:
     """Graph i has nodes node_ptr[i]:node_ptr[i+1] and edges edge_ptr[i]:edge_ptr[i+1].
 
     `edge_index` counts nodes within their graph. `capture` is a position in `captures`; times are
-    seconds on that capture's own clock. `attack_messages` is None until labels are read.
+    seconds on that capture's own clock. `reference` says what a window is measured against
+    (`kdgat.data.measured`). `attack_messages` is None until labels are read.
     """
 
     x: Float32[Tensor, "nodes features"]
@@ -60,6 +64,7 @@ class GraphStore:
     start_s: Float64[Tensor, "graphs"]
     end_s: Float64[Tensor, "graphs"]
     capture: Int32[Tensor, "graphs"]
+    reference: Int8[Tensor, "graphs"]
     captures: tuple[CaptureLabel, ...]
     window_messages: int
     attack_messages: Int64[Tensor, "graphs"] | None = None
@@ -98,9 +103,15 @@ def save_store(
     captures: Sequence[CaptureLabel],
     attack_messages: Int64[np.ndarray, "graphs"] | None,
     window_messages: int,
+    reference: Int8[np.ndarray, "graphs"] | None = None,
 ) -> None:
-    """Write a store, whole or not at all; without labels it is blind until `save_labels`."""
-    arrays = {**vars(graphs), "capture": capture}
+    """Write a store, whole or not at all; without labels it is blind until `save_labels`.
+
+    Without `reference` no window is measured against anything.
+    """
+    if reference is None:
+        reference = np.full(len(graphs), UNPROFILED, dtype=np.int8)
+    arrays = {**vars(graphs), "capture": capture, "reference": reference}
     if attack_messages is not None:
         arrays[_LABELS] = attack_messages
     with atomic_path(folder) as aside:
@@ -132,8 +143,11 @@ def open_store(folder: Path, *, labels: bool) -> GraphStore:
         labels: whether to read which windows are attacks.
 
     Raises:
+        RuntimeError: labels are asked for while they are under seal.
         DataError: the folder is missing, of another version or damaged.
     """
+    if labels:
+        need_unsealed(f"the labels of '{folder}'")
     try:
         summary = json.loads((folder / "store.json").read_bytes())
         if summary["version"] != STORE_VERSION:

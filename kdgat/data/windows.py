@@ -31,6 +31,12 @@ class Messages:
     def __len__(self) -> int:
         return len(self.time_s)
 
+    def at(self, chosen: Bool[np.ndarray, "messages"]) -> Messages:
+        """Some of the messages, in their order."""
+        return Messages(
+            self.time_s[chosen], self.arbitration_id[chosen], self.dlc[chosen], self.payload[chosen]
+        )
+
     def span(self, first: int, last: int) -> Messages:
         """Messages `first` to `last`, the last left out."""
         part = slice(first, last)
@@ -66,16 +72,16 @@ def window_hashes(
     Equal windows have equal hashes; of n different ones some two collide with n^2 / 2^65.
     """
     identity = messages.arbitration_id.astype(np.uint64) << np.uint64(8) | messages.dlc
-    mixed = _mix(_mix(identity) ^ messages.payload)
-    place = _mix(np.arange(1, window + 1, dtype=np.uint64)) | np.uint64(1)
+    mixed = mix(mix(identity) ^ messages.payload)
+    place = mix(np.arange(1, window + 1, dtype=np.uint64)) | np.uint64(1)
     total = np.zeros(len(starts), dtype=np.uint64)
     for offset in range(window):
         # Over the places of a window, not over windows: each step takes every window at once.
         total += mixed[starts + offset] * place[offset]
-    return _mix(total)
+    return mix(total)
 
 
-def _mix(value: UInt64[np.ndarray, "n"]) -> UInt64[np.ndarray, "n"]:
+def mix(value: UInt64[np.ndarray, "n"]) -> UInt64[np.ndarray, "n"]:
     """Finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
     value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

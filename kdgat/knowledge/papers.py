@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from kdgat.configs.model import Size
+from kdgat.configs.names import Protocol
 from kdgat.configs.schema import Config
 from kdgat.errors import KdgatError, KnowledgeError, did_you_mean
 from kdgat.knowledge.papers_numbers import UNITS, Rounding, Style, Unit
@@ -46,7 +48,7 @@ class PaperValue(Config):
     """Name of the dataset."""
     model: str | None = None
     """Kind of the model, such as gat."""
-    size: Literal["large", "small"] | None = None
+    size: Size | None = None
     """Size of the model."""
     distilled: bool | None = None
     """Whether a teacher took part."""
@@ -54,7 +56,7 @@ class PaperValue(Config):
     """A figure such as f1, or a cost such as parameters."""
     scenario: str | None = None
     """One test scenario, or the beginning of its name; None for the mean over all of them."""
-    protocol: str = "zero_shot"
+    protocol: Protocol = "zero_shot"
     """What the model may know of a test capture."""
     attack_type: str = "all"
     """Captures with this attack alone."""

@@ -62,13 +62,14 @@ class KeptRun:
     run_id: str | None
     """None for a new one, which gets its id when it is submitted."""
     config: str
-    """Digest of its whole config, before its teacher is looked up."""
+    """Digest of its whole config, before its teacher and scorers are looked up."""
     dataset: str
     captures: str
     """Hash of the dataset's captures; empty where it was not ingested."""
     graphs: str | None
     teacher: str | None
     subject: str | None
+    scorers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,9 @@ def _plan_from(path: Path, text: bytes) -> KeptPlan:
             KeptJob(**{**each, "runs": tuple(each["runs"]), "price": Price(**each["price"])})
             for each in value["jobs"]
         )
-        runs = tuple(KeptRun(**each) for each in value["runs"])
+        runs = tuple(
+            KeptRun(**{**each, "scorers": tuple(each.get("scorers", ()))}) for each in value["runs"]
+        )
         return KeptPlan(**{**value, "runs": runs, "jobs": jobs})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PlanError(f"'{path}' is damaged: {error}", hint=AGAIN) from error

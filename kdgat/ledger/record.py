@@ -36,6 +36,8 @@ class RunRecord:
     graphs: str | None = None
     """Names the graphs it was trained on: captures, data config, and how graphs are made."""
     teacher: str | None = None
+    scorers: tuple[str, ...] = ()
+    """The runs whose models a fusion weighs."""
     subject: str | None = None
     """The run whose model an evaluation judged."""
     job: str | None = None
@@ -89,12 +91,21 @@ def record_from(path: Path) -> RunRecord:
     known = {f.name for f in fields(RunRecord)}
     try:
         record = RunRecord(**{name: values[name] for name in known & set(values)})
-        record = record.with_changes(state=State(record.state))
+        record = record.with_changes(state=State(record.state), scorers=_run_ids(record.scorers))
         _check_types(record)
         return record
     except (TypeError, ValueError) as error:
         fault = str(error).replace("RunRecord.__init__() ", "")
         raise RunError(f"'{path}' is no whole run record: {fault}", hint=hint) from error
+
+
+def _run_ids(value: object) -> tuple[str, ...]:
+    """Run ids as JSON has them, which knows no tuples; nothing where there are none."""
+    if value == ():
+        return ()
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    raise TypeError(f"scorers = {value!r} is no list of run ids")
 
 
 def _check_types(record: RunRecord) -> None:
@@ -109,7 +120,10 @@ def _check_types(record: RunRecord) -> None:
 def _field_types() -> dict[str, Any]:
     """The type of each field, worked out once: it takes longer than reading a record."""
     hints = get_type_hints(RunRecord)
-    return {name: dict if get_origin(kind) is dict else kind for name, kind in hints.items()}
+    return {
+        name: get_origin(kind) if get_origin(kind) in (dict, tuple) else kind
+        for name, kind in hints.items()
+    }
 
 
 def new_run_id(now: datetime | None = None) -> str:

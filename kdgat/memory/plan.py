@@ -89,7 +89,7 @@ class _Planner:
         """The largest budget that fits, and what limits the batches."""
         self._need_room()
         limits = self.limits(self.most)
-        epoch = self.epoch(0, limits)
+        epoch = self.epoch(self.fullest, limits)
         reaches = self._costs(epoch).max() > self.most - self._largest_graph()
         if not reaches and _good(self.simulate(limits, _SEARCH_BATCHES)):
             return self.most, self._limit_name(epoch)
@@ -104,7 +104,7 @@ class _Planner:
                 low = tried
             else:
                 high = tried
-        return low, self._limit_name(self.epoch(0, self.limits(low)))
+        return low, self._limit_name(self.epoch(self.fullest, self.limits(low)))
 
     def verified(self, budget: int, limited_by: str) -> MemoryPlan:
         """The plan of a budget found by the search, lowered until the whole sequence fits."""
@@ -127,17 +127,25 @@ class _Planner:
         parts = (self.config.max_epochs * part // (_RESUMES + 1) for part in range(1, _RESUMES + 1))
         resumed = [
             self.simulate(limits, _RESUMED_BATCHES, first_epoch=number)
-            for number in sorted(set(parts) - {0})
+            for number in sorted({*parts, self.fullest} - {0})
         ]
         return _worst([self.simulate(limits, _VERIFY_BATCHES), *resumed])
+
+    @property
+    def fullest(self) -> int:
+        """An epoch that takes as many graphs as any other."""
+        curriculum = self.work.curriculum
+        last = self.config.max_epochs - 1
+        return 0 if curriculum is None else min(curriculum.epochs, last)
 
     def epoch(self, number: int, limits: BatchLimits) -> EpochBatches:
         """The training batches of an epoch, of all ranks."""
         work, config = self.work, self.config
+        chosen = None if work.curriculum is None else work.curriculum.chosen(number)
         return plan_epoch(
             work.train_nodes,
             work.train_edges,
-            epoch_order(self.seed, number, len(work.train_nodes)),
+            epoch_order(self.seed, number, len(work.train_nodes), chosen),
             limit=limits.train,
             max_graphs=config.max_graphs,
             min_steps=config.min_steps_per_epoch,
@@ -190,7 +198,7 @@ class _Planner:
         self, budget: int, limited_by: str, limits: BatchLimits, outcome: Replay
     ) -> MemoryPlan:
         """The plan of a budget that fits."""
-        epoch = self.epoch(0, limits)
+        epoch = self.epoch(self.fullest, limits)
         graphs = np.diff(epoch.starts)
         steps = len(epoch) // self.device.ranks
         warnings = []
@@ -274,12 +282,12 @@ class _Planner:
 
     def _limit_name(self, epoch: EpochBatches) -> str:
         """What keeps training batches from being larger; validation may be limited otherwise."""
-        if len(epoch) > len(self.epoch(0, UNLIMITED)):
+        if len(epoch) > len(self.epoch(self.fullest, UNLIMITED)):
             return "memory"
         most = int(np.diff(epoch.starts).max())
         if most >= max(1, self.config.max_graphs // self.device.ranks):
             return "training.max_graphs"
-        whole = most == len(self.work.train_nodes)
+        whole = most == len(epoch.order)
         return "the number of graphs" if whole else "training.min_steps_per_epoch"
 
     def _on_host(self, batches: list[PlannedBatch]) -> Replay:

@@ -12,6 +12,7 @@ from kdgat.configs.resources import Gpu
 from kdgat.data.packing import BatchLimits, ByteLimit
 from kdgat.memory.affine import Shape
 from kdgat.memory.spec import StepPrograms
+from kdgat.training.curriculum import Curriculum
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,10 @@ class Workload:
     validation_nodes: Int64[np.ndarray, "others"]
     validation_edges: Int64[np.ndarray, "others"]
     store_blocks: tuple[int, ...] = ()
-    """Bytes of the resident graphs, tensor by tensor; none where they stay on the host."""
+    """Bytes of the resident graphs and of a teacher's kept answers, tensor by tensor; none where
+    they stay on the host."""
+    curriculum: Curriculum | None = None
+    """Which training graphs each epoch takes, where it does not take all."""
 
 
 @dataclass(frozen=True)

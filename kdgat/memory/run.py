@@ -18,6 +18,8 @@ from kdgat.memory.plan import plan_memory
 from kdgat.memory.planned import Device, MemoryPlan, Workload
 from kdgat.memory.programs import Probe, code_hash, keep
 from kdgat.memory.spec import StepSpec
+from kdgat.training.curriculum import Curriculum
+from kdgat.training.terms import MOST_KEPT_BYTES, by_node, kept_blocks, kept_columns
 
 RESIDENT_SHARE = 0.3
 """Share of a GPU's memory that graphs may take; the rest is the step's."""
@@ -50,6 +52,7 @@ def plan_run(
     calibration: Calibration | None = None,
     ranks: int = 1,
     expandable_segments: bool = False,
+    curriculum: Curriculum | None = None,
 ) -> RunPlan:
     """Plan a run's batches on one type of device.
 
@@ -65,6 +68,7 @@ def plan_run(
         calibration: what was measured on that type of GPU.
         ranks: processes that share an epoch's batches, one a GPU.
         expandable_segments: whether the job sets PyTorch's allocator so.
+        curriculum: which training graphs each epoch takes, where it does not take all.
 
     Raises:
         ConfigError, DataError, MemoryPlanError: as `plan_memory`; or a step can't be traced.
@@ -82,8 +86,12 @@ def plan_run(
         expandable_segments=expandable_segments,
     )
     blocks = tuple(block for each in sizes for block in each.store_blocks(features))
-    resident = on_host or sum(blocks) < RESIDENT_SHARE * total
-    spec = StepSpec(config, features, "cpu" if on_host else "cuda", teacher, resident)
+    room = RESIDENT_SHARE * total
+    resident = on_host or sum(blocks) < room
+    answers = _answer_blocks(config, sizes, features, teacher, resident)
+    cached = bool(answers) and (on_host or sum((*blocks, *answers) if resident else answers) < room)
+    where = "cpu" if on_host else "cuda"
+    spec = StepSpec(config, features, where, teacher, resident, cached)
     probed = probe(spec)
     # On a host the graphs are mapped from disk, which the system may take back.
     work = Workload(
@@ -91,7 +99,10 @@ def plan_run(
         sizes[0].edges,
         sizes[1].nodes,
         sizes[1].edges,
-        store_blocks=blocks if resident and not on_host else (),
+        store_blocks=(
+            () if on_host else (*(blocks if resident else ()), *(answers if cached else ()))
+        ),
+        curriculum=curriculum,
     )
     path = plans / f"{_plan_key(spec, work, device)}.json"
     plan = _known(path, probed)
@@ -101,14 +112,35 @@ def plan_run(
     return RunPlan(plan, spec, device, resident and not on_host, probed.cached, assumed)
 
 
+def _answer_blocks(
+    config: RunConfig,
+    sizes: tuple[GraphSizes, GraphSizes],
+    features: tuple[int, int],
+    teacher: ModelConfig | None,
+    resident: bool,
+) -> tuple[int, ...]:
+    """Bytes of a teacher's answers to all graphs; none where it is asked about every batch.
+
+    Answers for each node need the store's own pointers beside them, and as much room as the graphs.
+    """
+    if teacher is None:
+        return ()
+    columns = kept_columns(config.distillation, teacher, features[0])
+    blocks = [
+        block for each in sizes for block in kept_blocks(columns, len(each), int(each.nodes.sum()))
+    ]
+    fits = sum(blocks) <= MOST_KEPT_BYTES and (resident or not by_node(columns))
+    return tuple(blocks) if fits else ()
+
+
 def _plan_key(spec: StepSpec, work: Workload, device: Device) -> str:
     """All that a plan depends on."""
     sizes = (work.train_nodes, work.train_edges, work.validation_nodes, work.validation_edges)
     hashes = [hashlib.sha256(each.tobytes()).hexdigest() for each in sizes]
     training, seed = spec.config.training.model_dump(mode="json"), spec.config.seed
-    return json_digest(
-        [spec.key(), training, seed, hashes, work.store_blocks, asdict(device), code_hash()]
-    )
+    taken = None if work.curriculum is None else work.curriculum.digest()
+    graphs = [hashes, work.store_blocks, taken]
+    return json_digest([spec.key(), training, seed, graphs, asdict(device), code_hash()])
 
 
 def _known(path: Path, probe: Probe) -> MemoryPlan | None:

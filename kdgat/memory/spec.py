@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kdgat.configs.model import ModelConfig
+from kdgat.configs.model import ModelConfig, VgaeConfig
 from kdgat.configs.run import RunConfig
 from kdgat.data.packing import PeakCost
 from kdgat.memory.affine import Block, StepProgram
+from kdgat.training.terms import Term, terms_on
 
 Device = Literal["cpu", "cuda"]
 
@@ -26,6 +27,8 @@ class StepSpec:
     teacher: ModelConfig | None = None
     resident: bool = True
     """Whether the graphs lie on the device, so that batches are put together there."""
+    cached: bool = False
+    """Whether the teacher's answers are kept, so that it is never asked."""
 
     def key(self) -> dict[str, Any]:
         """All that the programs depend on, as plain values."""
@@ -38,7 +41,16 @@ class StepSpec:
             "features": list(self.features),
             "device": self.device,
             "resident": self.resident,
+            "terms": sorted(self.terms()),
+            "cached": self.cached,
         }
+
+    def terms(self) -> frozenset[Term]:
+        """What a distilled student's loss is made of."""
+        if self.teacher is None:
+            return frozenset()
+        latents = isinstance(self.teacher, VgaeConfig)
+        return terms_on(self.config.distillation, latents=latents)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,12 @@ from kdgat.memory.kernels import CudaAutocast
 from kdgat.memory.spec import StepPrograms, StepSpec
 from kdgat.memory.trace import Recorder, Trace
 from kdgat.models.layers import recompute_attention
+from kdgat.models.segments import standing_for
 from kdgat.models.table import build_model
+from kdgat.training.distillation import Answers, CachedAnswers
 from kdgat.training.optimizer import build_optimizer
 from kdgat.training.tasks import Objective, task_of
+from kdgat.training.terms import by_node, kept_columns
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _STORED_GRAPHS = 7
@@ -69,7 +72,7 @@ def fit_traces(traces: StepTraces, shapes: Sequence[Shape]) -> StepPrograms:
 
 def trace_steps(spec: StepSpec, shapes: Sequence[Shape]) -> StepTraces:
     """Trace a training and a validation step of each shape."""
-    with FakeTensorMode():
+    with FakeTensorMode(), standing_for(spec.device):
         return trace_model(spec, build_model(spec.config.model, *spec.features), shapes)
 
 
@@ -84,10 +87,17 @@ def trace_model(spec: StepSpec, model: nn.Module, shapes: Sequence[Shape]) -> St
     if spec.config.resources.gradient_checkpointing:
         recompute_attention(model)
     foreach = spec.device == "cuda"
-    optimizer = build_optimizer(model.parameters(), spec.config.training, foreach=foreach)
-    objective = Objective(task_of(spec.config.model), spec.config.distillation, teacher)
-    recorder = Recorder(spec.device, _names(model, teacher))
-    weights = [each for part in (model, teacher) if part for each in part.parameters()]
+    objective = Objective(
+        task_of(spec.config.model), spec.config.distillation, teacher, _fake_answers(spec)
+    ).prepared(model, spec.config.seed)
+    maps = objective.projections
+    optimizer = build_optimizer(
+        [*model.parameters(), *maps.parameters()], spec.config.training, foreach=foreach
+    )
+    recorder = Recorder(spec.device, _names(model, teacher, maps))
+    # A teacher whose answers are kept stays on the host.
+    parts = (model, maps, None if spec.cached else teacher)
+    weights = [each for part in parts if part is not None for each in part.parameters()]
     recorder.know(weights)
     stepper = _Stepper(spec, model, objective, optimizer, recorder)
     with recorder:
@@ -108,7 +118,8 @@ def trace_model(spec: StepSpec, model: nn.Module, shapes: Sequence[Shape]) -> St
         for shape in shapes:
             stepper.validate(store, shape)
             validation.append(recorder.trace())
-    gradients = [each.grad.nbytes for each in model.parameters() if each.grad is not None]
+    trained = (*model.parameters(), *maps.parameters())
+    gradients = [each.grad.nbytes for each in trained if each.grad is not None]
     return StepTraces(tuple(training), tuple(validation), tuple(resident), tuple(gradients))
 
 
@@ -144,7 +155,8 @@ class _Stepper:
             loss.backward()
             recorder.phase = "clip"
             limit, foreach = spec.config.training.gradient_clip_norm, spec.device == "cuda"
-            nn.utils.clip_grad_norm_(model.parameters(), limit, foreach=foreach)
+            trained = (*model.parameters(), *self.objective.projections.parameters())
+            nn.utils.clip_grad_norm_(trained, limit, foreach=foreach)
             recorder.phase = "optimizer"
             self.optimizer.step()
             del batch, loss
@@ -157,7 +169,7 @@ class _Stepper:
             batch = self._batch(store, shape)
             self.recorder.phase = "validation"
             with self._autocast():
-                self.objective(self.model, batch)
+                self.objective(self.model, batch, "val")
             del batch
 
     def _batch(self, store: GraphStore, shape: Shape) -> GraphBatch:
@@ -173,6 +185,7 @@ class _Stepper:
             edge_graph=torch.empty(edges, dtype=torch.long),
             index=index,
             y=torch.empty(shape.graphs, dtype=torch.long),
+            reference=torch.empty(shape.graphs, dtype=torch.int8),
         )
 
     @contextmanager
@@ -186,12 +199,26 @@ class _Stepper:
             yield
 
 
-def _names(model: nn.Module, teacher: nn.Module | None) -> dict[nn.Module, str]:
-    """Each module's name; a teacher's are told from the student's."""
+def _names(
+    model: nn.Module, teacher: nn.Module | None, maps: nn.ModuleDict
+) -> dict[nn.Module, str]:
+    """Each module's name; a teacher's and the projections' are told from the student's."""
     names = {module: name for name, module in model.named_modules()}
+    names |= {module: f"projections.{name}" for name, module in maps.items()}
     if teacher is not None:
         names |= {module: f"teacher.{name}".rstrip(".") for name, module in teacher.named_modules()}
     return names
+
+
+def _fake_answers(spec: StepSpec) -> CachedAnswers | None:
+    """A teacher's kept answers to the graphs of the fake store, of both splits."""
+    if not spec.cached or spec.teacher is None:
+        return None
+    columns = kept_columns(spec.config.distillation, spec.teacher, spec.features[0])
+    found = {name: torch.empty(_STORED_GRAPHS, each.width) for name, each in columns.items()}
+    pointers = torch.empty(_STORED_GRAPHS + 1, dtype=torch.long) if by_node(columns) else None
+    answers = Answers(found, pointers)
+    return CachedAnswers(answers, answers)
 
 
 def _fake_store(features: tuple[int, int]) -> GraphStore:
@@ -205,6 +232,7 @@ def _fake_store(features: tuple[int, int]) -> GraphStore:
         start_s=torch.empty(graphs, dtype=torch.float64),
         end_s=torch.empty(graphs, dtype=torch.float64),
         capture=torch.empty(graphs, dtype=torch.int32),
+        reference=torch.empty(graphs, dtype=torch.int8),
         captures=(),
         window_messages=1,
         attack_messages=torch.empty(graphs, dtype=torch.long),

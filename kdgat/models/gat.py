@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -9,13 +11,16 @@ from kdgat.configs.model import GatConfig
 from kdgat.data.batches import GraphBatch
 from kdgat.models.layers import AttentionBlock, pool_nodes
 
+Layer = tuple[Float[Tensor, "nodes width"], Float[Tensor, "edges heads"]]
+"""What comes out of an attention layer, and each head's attention over each edge."""
+
 
 class GatClassifier(nn.Module):
     """Logits of benign and attack for each graph of a batch."""
 
     def __init__(self, config: GatConfig, node_features: int, edge_features: int) -> None:
         super().__init__()
-        width = config.hidden * config.heads
+        self.width = width = config.hidden * config.heads
         widths = [node_features] + [width] * (config.layers - 1)
         self.blocks = nn.ModuleList(
             AttentionBlock(each, config.hidden, config.heads, edge_features) for each in widths
@@ -30,7 +35,25 @@ class GatClassifier(nn.Module):
 
     def forward(self, batch: GraphBatch) -> Float[Tensor, "graphs 2"]:
         """Logits of (benign, attack)."""
+        return self.read(self.states(batch), batch)
+
+    def states(self, batch: GraphBatch) -> Float[Tensor, "nodes width"]:
+        """Node states after the last layer."""
         h = batch.x
         for block in self.blocks:
             h = self.dropout(block(h, batch.edge_index, batch.edge_attr))
+        return h
+
+    def hidden(self, batch: GraphBatch) -> list[Layer]:
+        """Node states and attention of every layer; the last states are those of `states`."""
+        h, layers = batch.x, []
+        for block in self.blocks:
+            attend = cast(AttentionBlock, block).forward_with_attention
+            h, alpha = attend(h, batch.edge_index, batch.edge_attr)
+            h = self.dropout(h)
+            layers.append((h, alpha))
+        return layers
+
+    def read(self, h: Float[Tensor, "nodes width"], batch: GraphBatch) -> Float[Tensor, "graphs 2"]:
+        """Logits of (benign, attack) from the last layer's node states."""
         return self.readout(pool_nodes(h, batch.graph, batch.num_graphs))

@@ -15,6 +15,7 @@ from torch_geometric.utils import scatter
 
 from kdgat.configs.model import VgaeConfig
 from kdgat.data.batches import GraphBatch
+from kdgat.models.gat import Layer
 from kdgat.models.layers import AttentionBlock
 
 LOG_VARIANCE_LIMIT = 10.0
@@ -34,7 +35,8 @@ class VariationalGraphAutoencoder(nn.Module):
 
     def __init__(self, config: VgaeConfig, node_features: int, edge_features: int) -> None:
         super().__init__()
-        width = config.hidden * config.heads
+        self.width = width = config.hidden * config.heads
+        self.latent = config.latent
         self.block = AttentionBlock(node_features, config.hidden, config.heads, edge_features)
         self.second = AttentionBlock(width, config.hidden, config.heads, edge_features)
         self.dropout = nn.Dropout(config.dropout)
@@ -50,8 +52,24 @@ class VariationalGraphAutoencoder(nn.Module):
 
     def encode(self, batch: GraphBatch) -> Encoding:
         """Mean and log-variance of each node's latent, clamped to +-10."""
+        return self.latents(self.states(batch))
+
+    def states(self, batch: GraphBatch) -> Float[Tensor, "nodes width"]:
+        """Node states after the encoder's second layer."""
         h = self.dropout(self.block(batch.x, batch.edge_index, batch.edge_attr))
-        h = self.dropout(self.second(h, batch.edge_index, batch.edge_attr))
+        return self.dropout(self.second(h, batch.edge_index, batch.edge_attr))
+
+    def hidden(self, batch: GraphBatch) -> list[Layer]:
+        """Node states and attention of both layers; the last states are those of `states`."""
+        h, layers = batch.x, []
+        for block in (self.block, self.second):
+            h, alpha = block.forward_with_attention(h, batch.edge_index, batch.edge_attr)
+            h = self.dropout(h)
+            layers.append((h, alpha))
+        return layers
+
+    def latents(self, h: Float[Tensor, "nodes width"]) -> Encoding:
+        """Each node's latent distribution from the encoder's last node states."""
         limit = LOG_VARIANCE_LIMIT
         return Encoding(
             self.mean(h).clamp(-limit, limit), self.log_variance(h).clamp(-limit, limit)

@@ -12,10 +12,11 @@ from kdgat.runs.compare import compare as compare_ids
 from kdgat.runs.effect import Effect
 from kdgat.runs.effect import effect as effect_of
 from kdgat.runs.history import History, open_history
-from kdgat.runs.leaderboard import LeaderboardTable
+from kdgat.runs.leaderboard import LeaderboardTable, Standing
 from kdgat.runs.leaderboard import leaderboard as standings
 from kdgat.runs.pareto import Cost, ParetoFront
 from kdgat.runs.pareto import pareto as fronts_of
+from kdgat.runs.protocols import each_protocol
 from kdgat.runs.registry import run_named
 from kdgat.runs.scores import Question, scenario_named
 from kdgat.workspace import Workspace
@@ -44,7 +45,7 @@ def leaderboard(
     dataset: str | None = None,
     scenario: str | None = None,
     metric: str = "f1",
-    protocol: str = "zero_shot",
+    protocol: str | None = None,
     attack_type: str = "all",
     include_simulated: bool = False,
 ) -> Leaderboard:
@@ -55,32 +56,38 @@ def leaderboard(
         dataset: only this one's; one that is simulated need not be asked for otherwise.
         scenario: rank by this test scenario (the beginning of its name will do), not by the mean.
         metric: what to rank by, such as f1, auroc or false_alarms_per_hour.
-        protocol: what the model may know of a test capture.
+        protocol: what the model may know of a test capture; None for every protocol that models
+            were judged under, each with tables of its own.
         attack_type: only the captures with this attack.
         include_simulated: simulated data too, in tables of their own.
 
     Raises:
         RunError: there is no such metric, dataset, scenario or attack, or nothing to compare.
     """
-    asked = Question(metric, protocol, attack_type, scenario, dataset, include_simulated)
+    asked = Question(
+        metric, attack_type=attack_type, scenario=scenario, dataset=dataset,
+        include_simulated=include_simulated,
+    )  # fmt: skip
     with _asking(ws, asked) as (history, question):
-        tables = standings(history, question)
+        found = each_protocol(standings, history, question, protocol)
+        tables = tuple(sorted(found, key=lambda table: table.provenance != "real"))
         return Leaderboard(tables, _notes(history, question, tables))
 
 
-def compare_runs(ws: Workspace, *, runs: Sequence[str]) -> Comparison:
+def compare_runs(ws: Workspace, *, runs: Sequence[str], protocol: str | None = None) -> Comparison:
     """What differs between runs: config first, then figures; an evaluation stands for its subject.
 
     Args:
         ws: the workspace.
         runs: two or more of: a run id, the beginning of one, `latest`, `MODEL@champion`.
+        protocol: only the figures under this one; None for all, each figure with its own.
 
     Raises:
-        RunError: there is no such run, or fewer than two.
+        RunError: there is no such run, or fewer than two; none was judged under the protocol.
     """
     named = [run_named(ws, run).path.name for run in runs]
     with open_history(ws) as history:
-        return compare_ids(history, named)
+        return compare_ids(history, named, protocol)
 
 
 def effect(
@@ -123,7 +130,7 @@ def pareto(
     scenario: str | None = None,
     metric: str = "f1",
     cost: Cost = "parameters",
-    protocol: str = "zero_shot",
+    protocol: str | None = None,
     attack_type: str = "all",
     include_simulated: bool = False,
 ) -> ParetoFronts:
@@ -135,17 +142,26 @@ def pareto(
         scenario: one test scenario (the beginning of its name will do), not the mean over all.
         metric: the figure.
         cost: parameters, latency_ms or checkpoint_bytes.
-        protocol: what the model may know of a test capture.
+        protocol: what the model may know of a test capture; None for every one, each with fronts
+            of its own.
         attack_type: only the captures with this attack.
         include_simulated: simulated data too, as a front of its own.
 
     Raises:
         RunError: there is no such metric or cost, or nothing to compare.
     """
-    asked = Question(metric, protocol, attack_type, scenario, dataset, include_simulated)
+    asked = Question(
+        metric, attack_type=attack_type, scenario=scenario, dataset=dataset,
+        include_simulated=include_simulated,
+    )  # fmt: skip
+
+    def fronts(history: History, question: Question) -> tuple[ParetoFront, ...]:
+        return fronts_of(history, question, cost)
+
     with _asking(ws, asked) as (history, question):
-        fronts = fronts_of(history, question, cost)
-        return ParetoFronts(fronts, _left_out(history, question))
+        found = each_protocol(fronts, history, question, protocol)
+        ordered = tuple(sorted(found, key=lambda front: front.provenance != "real"))
+        return ParetoFronts(ordered, _left_out(history, question))
 
 
 @contextmanager
@@ -180,7 +196,21 @@ def _notes(
             "configs > 1: the best of so many was chosen on these test windows, and looks better "
             "than it is"
         )
-    return (*notes, *_left_out(history, question))
+    return (*notes, *_judged_apart(history, rows), *_left_out(history, question))
+
+
+def _judged_apart(history: History, rows: Sequence[Standing]) -> tuple[str, ...]:
+    """That thresholds were set in several ways: of one run the newest evaluation counts."""
+    sql = """
+        SELECT string_agg(name || '=' || value, ' ' ORDER BY name) FROM params
+        WHERE run_id IN (SELECT unnest($1::VARCHAR[]))
+            AND name IN ('evaluation.threshold', 'evaluation.alpha', 'evaluation.margin')
+        GROUP BY run_id"""
+    evaluations = [row.evaluation for row in rows]
+    ways = sorted({row[0] for row in history.query(sql, (evaluations,)).rows})
+    if len(ways) < 2:
+        return ()
+    return (f"thresholds were set in {len(ways)} ways: {'; '.join(ways)}",)
 
 
 def _left_out(history: History, question: Question) -> tuple[str, ...]:

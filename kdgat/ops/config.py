@@ -16,6 +16,7 @@ from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError
 from kdgat.ledger.record import is_run_id
+from kdgat.ops.scorers import scorers_settled
 from kdgat.runs.registry import run_named
 from kdgat.stages.table import STAGES
 from kdgat.workspace import Workspace
@@ -26,7 +27,7 @@ class ConfigView:
     """A resolved config and its identity."""
 
     digest: str | None
-    """None where the teacher is no whole run id: which run is meant decides the identity."""
+    """None where the teacher or a scorer is no whole run id: which run is meant decides it."""
     config: dict[str, Any]
     docs: dict[str, str]
     """One line on each field."""
@@ -83,7 +84,7 @@ def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
     values = config.model_dump(mode="json")
     docs = field_docs(config.model.kind)
     teacher = config.distillation.teacher
-    known = teacher is None or is_run_id(teacher)
+    known = (teacher is None or is_run_id(teacher)) and scorers_settled(config)
     return ConfigView(config.digest() if known else None, values, docs)
 
 

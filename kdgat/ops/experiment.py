@@ -1,4 +1,4 @@
-"""What makes two runs the same experiment, and what a run rests on: its teacher, its captures.
+"""What makes two runs the same experiment, and what a run rests on: teacher, scorers, captures.
 
 Training here and giving a run to a scheduler ask the same questions, so that neither does what the
 other has done, does, or is about to do.
@@ -12,24 +12,33 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from kdgat.configs.evaluation import EvaluationConfig
 from kdgat.configs.fields import validated
+from kdgat.configs.model import FusionConfig
 from kdgat.configs.run import RunConfig, identity_of, json_digest
 from kdgat.data.captures import load_manifest
-from kdgat.errors import DataError, RunError
+from kdgat.errors import ConfigError, DataError, RunError
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord, new_run_id, utc_now
 from kdgat.ledger.scan import LATEST, readable, run_folders
 from kdgat.ledger.states import RESUMABLE, State
 from kdgat.runs.registry import BEST, run_named
-from kdgat.stages.table import EVALUATION_VERSION, Stage, graphs_key
+from kdgat.stages.table import EVALUATION_VERSION, Stage, graphs_key, stage_of
 from kdgat.workspace import Workspace
 
+AS_CONFIGURED = EvaluationConfig()
+"""How runs are judged where nobody says otherwise."""
 UNFINISHED = frozenset({State.PLANNED, State.SUBMITTED, State.RUNNING})
 """States of a run that somebody works on, or is about to."""
 
 
+def scorers_of(config: RunConfig) -> tuple[str, ...]:
+    """What a fusion weighs, as its config names it; nothing for other models."""
+    return config.model.scorers if isinstance(config.model, FusionConfig) else ()
+
+
 def new_record(config: RunConfig, stage: Stage, dataset_hash: str, graphs: str) -> RunRecord:
-    """The record of a training that is to be; its config names its teacher by run id."""
+    """The record of a training that is to be; its config names other runs by their ids."""
     return RunRecord(
         run_id=new_run_id(),
         stage=stage.name,
@@ -44,10 +53,11 @@ def new_record(config: RunConfig, stage: Stage, dataset_hash: str, graphs: str) 
         seed=config.seed,
         created_at=utc_now(),
         teacher=config.distillation.teacher,
+        scorers=scorers_of(config),
     )
 
 
-def evaluation_record(trained: RunRecord) -> RunRecord:
+def evaluation_record(trained: RunRecord, config: EvaluationConfig = AS_CONFIGURED) -> RunRecord:
     """The record of an evaluation that is to be, of a run that may still have to be trained."""
     return RunRecord(
         run_id=new_run_id(),
@@ -57,12 +67,13 @@ def evaluation_record(trained: RunRecord) -> RunRecord:
         provenance=trained.provenance,
         model=trained.model,
         size=trained.size,
-        digest=json_digest(["evaluation", trained.run_id]),
+        digest=json_digest(["evaluation", trained.run_id, config.model_dump(mode="json")]),
         dataset_hash=trained.dataset_hash,
         graphs=trained.graphs,
         seed=trained.seed,
         created_at=utc_now(),
         teacher=trained.teacher,
+        scorers=trained.scorers,
         subject=trained.run_id,
     )
 
@@ -81,13 +92,15 @@ def earlier_run(ws: Workspace, config: RunConfig, stage: Stage, graphs: str) -> 
     return _unfinished(fitting, RESUMABLE)
 
 
-def earlier_evaluation(ws: Workspace, trained: RunRecord) -> RunFolder | None:
+def earlier_evaluation(
+    ws: Workspace, trained: RunRecord, config: EvaluationConfig = AS_CONFIGURED
+) -> RunFolder | None:
     """The newest evaluation of a run by this version that is done, being done, or never began."""
-    wanted = (trained.run_id, EVALUATION_VERSION, "evaluation")
+    wanted = (evaluation_record(trained, config).digest, EVALUATION_VERSION, "evaluation")
     fitting = [
         (folder, record)
         for folder, record in readable(run_folders(ws.runs / trained.dataset, depth=2))
-        if (record.subject, record.stage_version, record.stage) == wanted
+        if (record.digest, record.stage_version, record.stage) == wanted
     ]
     for folder, record in fitting:
         if record.state is State.COMPLETED:
@@ -161,11 +174,13 @@ def resolve_teacher(
     """The config with its teacher as a run id, and the folder of the teacher, which is trained.
 
     Raises:
+        ConfigError: models of that kind learn from no teacher.
         RunError: the teacher does not exist, has not completed, is of another dataset or kind, or
             was trained on other graphs than the student's (`graphs`).
     """
     if config.distillation.teacher is None:
         return config, None
+    _need_taught(config)
     folder = _named_teacher(ws, config, graphs)
     record = folder.current()
     _check_teacher(record, config, graphs)
@@ -186,11 +201,13 @@ def resolve_planned_teacher(
         planned: runs by id that have no folder yet, or that will be taken up again.
 
     Raises:
+        ConfigError: models of that kind learn from no teacher.
         RunError: as `resolve_teacher`; but a teacher that is planned, submitted or running will do.
     """
     wanted = config.distillation.teacher
     if wanted is None:
         return config, None
+    _need_taught(config)
     record = planned.get(wanted)
     if record is None:
         record = _named_teacher(ws, config, graphs).current()
@@ -206,12 +223,22 @@ def with_teacher(config: RunConfig, run_id: str) -> RunConfig:
     return config.model_copy(update={"distillation": distillation})
 
 
+def _need_taught(config: RunConfig) -> None:
+    if stage_of(config.model).how == "fitted":
+        raise ConfigError(
+            f"a {config.model.kind} has no teacher, and distillation.teacher = "
+            f"'{config.distillation.teacher}'",
+            hint="leave distillation.teacher out: it learns from the captures alone",
+        )
+
+
 def _named_teacher(ws: Workspace, config: RunConfig, graphs: str) -> RunFolder:
     wanted, dataset, kind = config.distillation.teacher, config.dataset.name, config.model.kind
+    size = config.distillation.teacher_size
 
     def fits(record: RunRecord) -> bool:
         same = record.dataset == dataset and record.model == kind
-        whole = record.size == "large" and record.subject is None
+        whole = record.size == size and record.subject is None
         return same and whole and record.graphs == graphs
 
     try:
@@ -220,9 +247,9 @@ def _named_teacher(ws: Workspace, config: RunConfig, graphs: str) -> RunFolder:
         if wanted != LATEST:
             raise
         raise RunError(
-            f"no completed large {kind} on '{dataset}' as it is now, with the student's data.*, to "
-            "be the teacher",
-            hint=f"train it first: kdgat train dataset={dataset} model={kind} size=large",
+            f"no completed {size} {kind} on '{dataset}' as it is now, with the student's data.*, "
+            "to be the teacher",
+            hint=f"train it first: kdgat train dataset={dataset} model={kind} size={size}",
         ) from error
 
 

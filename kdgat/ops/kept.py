@@ -162,6 +162,7 @@ def _changed(old: KeptRun, new: KeptRun) -> Iterator[str]:
     for what, before, after in (
         ("teacher", old.teacher, new.teacher),
         ("subject", old.subject, new.subject),
+        ("models weighed", old.scorers, new.scorers),
     ):
         if before != after:
             yield f"the {what} of {old.name} is now {after}, not {before}"
@@ -195,6 +196,7 @@ def _kept_run(run: DraftRun, places: dict[str, str]) -> KeptRun:
         graphs=record.graphs,
         teacher=places.get(teacher, teacher) or None,
         subject=places.get(subject, subject) or None,
+        scorers=record.scorers if run.work == "train" else (),
     )
 
 

@@ -15,7 +15,7 @@ from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.data.features import EDGE_FEATURE_NAMES, feature_names
 from kdgat.data.sizes import GraphSizes, read_sizes
-from kdgat.errors import DataError, RunError
+from kdgat.errors import ConfigError, DataError, RunError
 from kdgat.ledger.scan import LATEST
 from kdgat.memory.calibration import Calibration, load_calibrations
 from kdgat.memory.programs import Prober
@@ -84,7 +84,7 @@ def memory_job(ws: Workspace, overrides: Sequence[str], *, early: bool) -> Itera
     Composing the config takes a second; with `early` torch is imported meanwhile.
 
     Raises:
-        ConfigError: an override is wrong.
+        ConfigError: an override is wrong, or the model is not trained in batches on graphs.
         DataError: the prepared graphs can't be read.
         RunError: there is no such teacher.
     """
@@ -92,6 +92,7 @@ def memory_job(ws: Workspace, overrides: Sequence[str], *, early: bool) -> Itera
         if early:
             prober.start()
         config = compose_config(ws, overrides)
+        _need_gradients(config)
         sizes, assumed = _run_sizes(ws, config)
         teacher, note = _teacher_model(ws, config)
         yield MemoryJob(
@@ -103,6 +104,16 @@ def memory_job(ws: Workspace, overrides: Sequence[str], *, early: bool) -> Itera
             assumed=(*assumed, *note),
             calibrations=load_calibrations(ws.memory / "calibration.json"),
             prober=prober,
+        )
+
+
+def _need_gradients(config: RunConfig) -> None:
+    stage = stage_of(config.model)
+    if stage.how != "gradient":
+        what = {"policy": "a policy on other models' scores", "fitted": "fitted in one go"}
+        raise ConfigError(
+            f"a {config.model.kind} is {what[stage.how]}, and takes no memory worth planning",
+            hint="leave the plan out; the run needs none",
         )
 
 
@@ -154,19 +165,19 @@ def _teacher_model(ws: Workspace, config: RunConfig) -> tuple[ModelConfig | None
     wanted = config.distillation.teacher
     if wanted is None:
         return None, ()
-    kind = config.model.kind
+    kind, size = config.model.kind, config.distillation.teacher_size
     try:
         folder = run_named(
             ws,
             wanted,
             lambda record: (
                 (record.dataset, record.model, record.size, record.subject)
-                == (config.dataset.name, kind, "large", None)
+                == (config.dataset.name, kind, size, None)
             ),
         )
     except RunError:
         if wanted != LATEST:
             raise
-        return model_preset(kind, "large"), (f"the teacher is a large {kind} as preset",)
+        return model_preset(kind, size), (f"the teacher is a {size} {kind} as preset",)
     values = folder.config()
     return RunConfig.model_validate(values).model, ()

@@ -39,7 +39,7 @@ def write_report(
     runs: Sequence[str] = (),
     dataset: str | None = None,
     metric: str = "f1",
-    protocol: str = "zero_shot",
+    protocol: str | None = None,
     out: str | None = None,
 ) -> ReportSummary:
     """Write one self-contained HTML file: leaderboards, scenarios, curves, fronts, provenance.
@@ -50,7 +50,8 @@ def write_report(
             an evaluation stands for the run it judged. None: the best of each model.
         dataset: only this one's.
         metric: what models are ranked by.
-        protocol: what a model may know of a test capture.
+        protocol: what a model may know of a test capture; None for every protocol that models were
+            judged under, each in sections of its own.
         out: the file; by default `reports/report.html` in the home folder.
 
     Raises:
@@ -62,13 +63,12 @@ def write_report(
         raise RunError(f"'{out}' is a folder", hint=f"name a file: --out {path / 'report.html'}")
     question = Question(
         metric=metric,
-        protocol=protocol,
         dataset=dataset,
         include_simulated=True,
         runs=tuple(dict.fromkeys(_trained(ws, run) for run in runs)),
     )
     with open_history(ws) as history:
-        page = gather(history, question)
+        page = gather(history, question, protocol)
         _need_all(question.runs, page.runs)
         text = render(page, _provenance(ws, history, page.runs), _about(question, page))
     write_text(path, text)

@@ -294,6 +294,9 @@ def _refuse_needed(record: RunRecord, standing: Standing, others: Sequence[RunRe
         # A student's evaluation names the teacher too, and was not taught.
         "the teacher of": lambda other: None if other.subject else other.teacher,
         "judged by": lambda other: other.subject,
+        "weighed by": lambda other: (
+            run_id if not other.subject and run_id in other.scorers else None
+        ),
     }
     needs = [
         f"{what} {_names(users)}"

@@ -35,6 +35,7 @@ from kdgat.ops.job_request import (
     planned_memory,
     training_job,
 )
+from kdgat.ops.scorers import resolve_scorers
 from kdgat.ops.wanted import WantedJob, WantedRun, Work
 from kdgat.slurm.cluster import Cluster, Cost, cost
 from kdgat.slurm.script import render
@@ -59,7 +60,7 @@ class DraftRun:
     work: Work
     wanted: WantedRun
     config: RunConfig
-    """The config with the teacher's run id."""
+    """The config with the run ids of teacher and scorers."""
     record: RunRecord
     outcome: Outcome
     folder: RunFolder | None = None
@@ -164,6 +165,7 @@ def _training(
         record = new_record(config, wanted.stage, "", "")
         return DraftRun("train", wanted, config, record, "new", needs=teacher)
     graphs = graphs_key(manifest, config.data)
+    config, _ = resolve_scorers(ws, config, graphs)
     config, found = resolve_planned_teacher(ws, config, graphs, planned)
     folder = None if fresh else earlier_run(ws, config, wanted.stage, graphs)
     if folder is None:
@@ -174,10 +176,10 @@ def _training(
 
 
 def _evaluation(ws: Workspace, subject: DraftRun) -> DraftRun:
-    needs = _unless_done(subject.record)
-    folder = None if subject.outcome == "new" else earlier_evaluation(ws, subject.record)
+    needs, judged = _unless_done(subject.record), subject.config.evaluation
+    folder = None if subject.outcome == "new" else earlier_evaluation(ws, subject.record, judged)
     if folder is None:
-        record = evaluation_record(subject.record)
+        record = evaluation_record(subject.record, judged)
         return DraftRun("evaluate", subject.wanted, subject.config, record, "new", needs=needs)
     record, outcome = folder.current(), _outcome(ws, folder)
     return DraftRun("evaluate", subject.wanted, subject.config, record, outcome, folder, needs)
@@ -303,7 +305,7 @@ def _memory(ws: Workspace, made: DraftJob, notes: Notes) -> dict[str, object]:
     """The tightest plan of a job's trainings, as the job's record keeps it."""
     plans: list[PlannedMemory] = []
     for run in made.to_do:
-        if run.work != "train":
+        if run.work != "train" or run.wanted.stage.how != "gradient":
             continue
         overrides = run.wanted.overrides
         request = made.placed.request

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdgat.configs.run import RunConfig
 from kdgat.errors import SlurmError
 from kdgat.ledger.files import write_text
 from kdgat.ledger.jobs import Job, JobFolder
 from kdgat.ledger.scan import LATEST
 from kdgat.ops.job_request import SubmitRequest
+from kdgat.ops.scorers import scorers_settled
 from kdgat.ops.submission import (
     DraftJob,
     Notes,
@@ -41,7 +43,7 @@ class PlannedRun:
     work: Work
     outcome: Outcome
     digest: str | None
-    """None where the teacher is `latest` and not known here."""
+    """None where the teacher is `latest`, or a scorer a kind, and not known here."""
     teacher: str | None
     subject: str | None
     overrides: tuple[str, ...]
@@ -347,7 +349,7 @@ def _runs(drafts: Iterable[DraftJob], *, to_do: bool = False) -> tuple[PlannedRu
             name=run.record.name,
             work=run.work,
             outcome=run.outcome,
-            digest=None if run.config.distillation.teacher == LATEST else run.record.digest,
+            digest=run.record.digest if _settled(run.config) else None,
             teacher=run.record.teacher,
             subject=run.record.subject,
             overrides=run.wanted.overrides,
@@ -356,6 +358,11 @@ def _runs(drafts: Iterable[DraftJob], *, to_do: bool = False) -> tuple[PlannedRu
         for made in drafts
         for run in (made.to_do if to_do else made.runs)
     )
+
+
+def _settled(config: RunConfig) -> bool:
+    """Whether all runs that a config rests on are known, so that its digest is known too."""
+    return config.distillation.teacher != LATEST and scorers_settled(config)
 
 
 def given_job(ws: Workspace, job_id: str) -> GivenJob:

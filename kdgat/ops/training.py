@@ -24,6 +24,7 @@ from kdgat.ops.experiment import (
     refuse_unfinished,
     resolve_teacher,
 )
+from kdgat.ops.scorers import resolve_scorers
 from kdgat.progress import Progress, quiet
 from kdgat.runs.registry import run_named
 from kdgat.runs.tracking import sync_after
@@ -46,6 +47,8 @@ class TrainingSummary:
     metrics: dict[str, float | None]
     not_in_mlflow: str | None = None
     """Why MLflow does not have the run yet, if it should."""
+    scorers: tuple[str, ...] = ()
+    """The runs whose models it weighs."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ def train(
     Raises:
         ConfigError: an override is wrong, or no stage trains that model.
         DataError: the dataset is not ingested.
-        RunError: the teacher can't be found, or the same experiment is running now.
+        RunError: the teacher or a model to be weighed can't be found, or the same experiment is
+            running now.
     """
     return train_config(ws, compose_config(ws, overrides), fresh=fresh, progress=progress)
 
@@ -161,6 +165,7 @@ def train_config(
     stage = stage_of(config.model)
     manifest = load_manifest(ws.dataset(config.dataset.name))
     graphs = graphs_key(manifest, config.data)
+    config, scorers = resolve_scorers(ws, config, graphs)
     config, teacher = resolve_teacher(ws, config, graphs)
     # torch takes seconds to import: a mistake in the config or a missing dataset is told before.
     from kdgat.stages.prepare import prepare
@@ -179,7 +184,9 @@ def train_config(
         record = new_record(config, stage, manifest.content_hash, graphs)
         folder = RunFolder.create(ws.runs, record, config.model_dump(mode="json"))
     with folder.working(capture_environment(ws.root), uncommitted_diff(ws.root)):
-        metrics = train_stage(folder, config, stage, prepared, ws.memory, teacher, progress)
+        metrics = train_stage(
+            folder, config, stage, prepared, ws.memory, teacher, progress, scorers=scorers
+        )
         folder.update(metrics=metrics)
     return replace(_summary(ws, folder, outcome), not_in_mlflow=sync_after(ws, folder.path.name))
 
@@ -195,5 +202,6 @@ def _summary(
         outcome=outcome,
         digest=record.digest,
         teacher=record.teacher,
+        scorers=record.scorers,
         metrics=record.metrics,
     )

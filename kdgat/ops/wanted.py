@@ -17,6 +17,7 @@ from kdgat.stages.table import STAGES, Stage, stage_of
 from kdgat.workspace import Workspace
 
 Work = Literal["train", "evaluate"]
+_GRAPH_MODELS = ("vgae", "gat")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ def wanted_jobs(ws: Workspace, asked: SubmitRequest, cluster: Cluster) -> tuple[
 
 
 def _pipeline(ws: Workspace, asked: SubmitRequest, more: tuple[str, ...]) -> Iterator[WantedJob]:
-    """Every stage in turn: large, then small distilled from it, each judged."""
+    """Each model's stage in turn: large, then small distilled from it, each judged.
+
+    A fusion rests on several runs, and a baseline on no teacher: they are submitted by themselves.
+    """
     if asked.multirun:
         raise ConfigError("a pipeline can't be swept", hint="leave out --multirun or --pipeline")
     kept = ("size", "experiment", "distillation.teacher")
@@ -81,15 +85,31 @@ def _pipeline(ws: Workspace, asked: SubmitRequest, more: tuple[str, ...]) -> Ite
     own = [text.removeprefix("model=") for text in asked.overrides if text.startswith("model=")]
     others = tuple(text for text in asked.overrides if not text.startswith("model="))
     place = 0
-    for stage in STAGES.values():
-        if own and stage.kind != own[-1]:
-            continue
+    for stage in _pipeline_stages(own[-1] if own else None):
         base = (*others, f"model={stage.kind}", *more)
         student = ("size=small", f"distillation.teacher={LATEST}")
         for words, after in (((*base, "size=large"), None), ((*base, *student), place)):
             yield WantedJob("train", (_wanted(ws, words),), after)
             yield WantedJob("evaluate", (), place if after is None else place + 2)
         place += 4
+
+
+def _pipeline_stages(own: str | None) -> tuple[Stage, ...]:
+    """The stages that a submitted pipeline goes through: the named model's, or the graph models'.
+
+    Raises:
+        ConfigError: the named one is no part of a pipeline.
+    """
+    if own is None:
+        return tuple(stage for stage in STAGES.values() if stage.kind in _GRAPH_MODELS)
+    found = tuple(stage for stage in STAGES.values() if stage.kind == own)
+    if found and found[0].how != "gradient":
+        why = "weighs runs that are completed" if own == "fusion" else "has no teacher"
+        raise ConfigError(
+            f"a {own} {why}, and so is no part of a submitted pipeline",
+            hint=f"submit it by itself: kdgat submit model={own} size=small",
+        )
+    return found
 
 
 def _wanted(ws: Workspace, overrides: tuple[str, ...]) -> WantedRun:

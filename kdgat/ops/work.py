@@ -20,6 +20,7 @@ from kdgat.ledger.record import RunRecord
 from kdgat.ledger.states import State
 from kdgat.ops.evaluation import judge
 from kdgat.ops.experiment import check_unchanged, own_config, resolve_teacher
+from kdgat.ops.scorers import resolve_scorers
 from kdgat.progress import Progress, quiet
 from kdgat.runs.registry import run_named
 from kdgat.slurm.reconcile import cancel_dependents
@@ -136,7 +137,7 @@ def _trained(
     config = own_config(folder, record)
     ranks = None if prepare else ranks_of(config.resources, env)
     check_unchanged(ws, folder, record)
-    teacher = _teacher(ws, config)
+    teacher, scorers = _needed(ws, config)
     stage = stage_of(config.model)
     # torch takes seconds to import: what is wrong with the run is told before.
     from kdgat.stages.prepare import prepare as make_graphs
@@ -152,7 +153,7 @@ def _trained(
     try:
         with working:
             metrics = train_stage(
-                folder, config, stage, prepared, ws.memory, teacher, progress, asked
+                folder, config, stage, prepared, ws.memory, teacher, progress, asked, scorers
             )
             if ranks.leads:
                 folder.update(metrics=metrics)
@@ -178,10 +179,10 @@ def _evaluated(
     return WorkReport(record.run_id, record.name, "done")
 
 
-def _teacher(ws: Workspace, config: RunConfig) -> RunFolder | None:
-    manifest = load_manifest(ws.dataset(config.dataset.name))
-    _, teacher = resolve_teacher(ws, config, graphs_key(manifest, config.data))
-    return teacher
+def _needed(ws: Workspace, config: RunConfig) -> tuple[RunFolder | None, tuple[RunFolder, ...]]:
+    """The runs that a training rests on: its teacher, and the models it weighs."""
+    graphs = graphs_key(load_manifest(ws.dataset(config.dataset.name)), config.data)
+    return resolve_teacher(ws, config, graphs)[1], resolve_scorers(ws, config, graphs)[1]
 
 
 def _when_paused(env: Mapping[str, str]) -> tuple[State, str]:

@@ -67,8 +67,11 @@ def _standings(found: LeaderboardTable) -> str:
         f"{_count(each.attack_windows)} with attacks"
         for name, each in zip(names, found.scenarios, strict=True)
     )
-    head = f"### {found.dataset}: {found.metric}"
-    return "\n\n".join((head, prose(found.title) + ".", ranks, costs, "\n".join(scenarios)))
+    head = f"### {found.dataset}: {found.metric}, {prose(found.protocol)}"
+    beaten = "\n".join(f"- **Baseline ahead.** {prose(each.words(found.metric))}"
+                       for each in found.beaten)  # fmt: skip
+    parts = (head, prose(found.title) + ".", ranks, costs, "\n".join(scenarios), beaten)
+    return "\n\n".join(filter(None, parts))
 
 
 def _mean(score: Estimate | None) -> str:

@@ -33,18 +33,17 @@ def config_page() -> str:
     )
     parts = ["## A run", table(_FIELD, _fields("", RunConfig))]
     for kind in KINDS:
-        presets = {size: model_preset(kind, size) for size in SIZES}
-        large, small = (presets[size] for size in SIZES)
+        presets = [model_preset(kind, size) for size in SIZES]
+        model = type(presets[0])
         rows = [
-            (name, what, code(_show(getattr(large, field))), code(_show(getattr(small, field))),
-             meaning)
+            (name, what, *(code(_show(getattr(each, field))) for each in presets), meaning)
             for field, (name, what, _, meaning) in zip(
-                type(large).model_fields, _fields("model.", type(large)), strict=True
+                model.model_fields, _fields("model.", model), strict=True
             )
-        ]  # fmt: skip
+        ]
         parts += [
             f"## `model={kind}`",
-            prose(first_sentence(type(large).__doc__ or "")),
+            prose(first_sentence(model.__doc__ or "")),
             table(("field", "values", *SIZES, "meaning"), rows),
         ]
     parts += [

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from kdgat.errors import RunError
+from kdgat.errors import RunError, did_you_mean
 from kdgat.runs.figures import COSTS, METRICS
 from kdgat.runs.history import History
+from kdgat.runs.protocols import protocol_place, protocols
 
 Value = str | float | None
 _SAME_UP_TO = 1e-9
 """Relative difference below which two figures are equal."""
 _ORDER = (*METRICS, *COSTS)
+_Held = dict[tuple[str | None, str | None, str], dict[str, float | None]]
+"""Values by scenario, protocol and name, then by training run."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,15 @@ class FigureRow:
 
 
 @dataclass(frozen=True)
+class TestedOn:
+    """What the figures of one protocol are of, in the first run that was judged under it."""
+
+    protocol: str
+    windows: int
+    scenarios: int
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What differs between some runs; what is equal only as a count."""
 
@@ -57,12 +69,15 @@ class Comparison:
     config: tuple[ConfigRow, ...]
     equal_fields: int
     figures: tuple[FigureRow, ...]
+    """Those of each protocol together."""
     equal_figures: int
+    tested: tuple[TestedOn, ...]
+    """One a protocol that there are figures of; they are of test windows, always."""
     cautions: tuple[str, ...]
     """What to know before reading the figures side by side."""
 
 
-def compare(history: History, run_ids: Sequence[str]) -> Comparison:
+def compare(history: History, run_ids: Sequence[str], protocol: str | None = None) -> Comparison:
     """Compare training runs; an evaluation stands for the run it judged.
 
     Figures of simulated and real data, or of different datasets, are not put side by side.
@@ -70,15 +85,25 @@ def compare(history: History, run_ids: Sequence[str]) -> Comparison:
     Args:
         history: the open history.
         run_ids: whole ids, in the order to show them.
+        protocol: only the figures under this one, and those of whole runs.
 
     Raises:
-        RunError: fewer than two different runs, or one is unknown to history.
+        RunError: fewer than two different runs, or one is unknown to history; no run was judged
+            under the protocol.
     """
+    known = protocols(history)
+    if protocol is not None and protocol not in known:
+        raise RunError(
+            f"no evaluation has the protocol '{protocol}'", hint=did_you_mean(protocol, known)
+        )
     runs = _runs(history, run_ids)
     config, equal_fields = _config(history, [run.run_id for run in runs])
     apart = {(run.provenance, run.dataset, run.dataset_hash) for run in runs}
-    figures, equal_figures = _figures(history, runs) if len(apart) == 1 else ((), 0)
-    return Comparison(runs, config, equal_fields, figures, equal_figures, _cautions(runs, figures))
+    held = _held(history, runs, protocol) if len(apart) == 1 else {}
+    figures, equal_figures = _figures(held, runs)
+    return Comparison(
+        runs, config, equal_fields, figures, equal_figures, _tested(held), _cautions(runs, figures)
+    )
 
 
 def _runs(history: History, run_ids: Sequence[str]) -> tuple[ComparedRun, ...]:
@@ -116,9 +141,9 @@ def _config(history: History, run_ids: list[str]) -> tuple[tuple[ConfigRow, ...]
     return differing, len(rows) - len(differing)
 
 
-def _figures(history: History, runs: Sequence[ComparedRun]) -> tuple[tuple[FigureRow, ...], int]:
+def _held(history: History, runs: Sequence[ComparedRun], protocol: str | None) -> _Held:
     """Figures of the evaluations in each scenario, and those of the trainings."""
-    held: dict[tuple[str | None, str | None, str], dict[str, float | None]] = {}
+    held: _Held = {}
     subject: dict[str, str] = {
         each.evaluation: each.run_id for each in runs if each.evaluation is not None
     }
@@ -126,23 +151,40 @@ def _figures(history: History, runs: Sequence[ComparedRun]) -> tuple[tuple[Figur
         SELECT run_id, scenario, protocol, name, value FROM metrics
         WHERE run_id IN (SELECT unnest($1::VARCHAR[])) AND coalesce(attack_type, 'all') = 'all'
             AND NOT contains(name, '/')
+            AND ($2 IS NULL OR coalesce(protocol, $2) = $2)
         ORDER BY subject NULLS FIRST"""
     asked = [*(run.run_id for run in runs), *subject]
-    for run, *key, value in history.query(sql, (asked,)).rows:
-        scenario, protocol, name = key
+    for run, *key, value in history.query(sql, (asked, protocol)).rows:
+        scenario, under, name = key
         owner = subject.get(run, str(run))
-        held.setdefault((scenario, protocol, name), {})[owner] = value
+        held.setdefault((scenario, under, name), {})[owner] = value
+    return held
+
+
+def _figures(held: _Held, runs: Sequence[ComparedRun]) -> tuple[tuple[FigureRow, ...], int]:
     keys = sorted(held, key=_place)
     rows = [_figure(key, [held[key].get(run.run_id) for run in runs]) for key in keys]
     differing = tuple(row for row in rows if not _equal(row.values))
     return differing, len(rows) - len(differing)
 
 
+def _tested(held: _Held) -> tuple[TestedOn, ...]:
+    windows: dict[str, list[float]] = {}
+    for (_, protocol, name), values in held.items():
+        if protocol is not None and name == "windows":
+            known = [value for value in values.values() if value is not None]
+            windows.setdefault(protocol, []).extend(known[:1])
+    return tuple(
+        TestedOn(name, int(sum(windows[name])), len(windows[name]))
+        for name in sorted(windows, key=protocol_place)
+    )
+
+
 def _place(key: tuple[str | None, str | None, str]) -> tuple[Hashable, ...]:
     """Scenarios before figures of whole runs; the figures people rank by first."""
     scenario, protocol, name = key
     rank = _ORDER.index(name) if name in _ORDER else len(_ORDER)
-    return scenario is None, scenario or "", protocol or "", rank, name
+    return scenario is None, protocol_place(protocol or ""), scenario or "", rank, name
 
 
 def _figure(key: tuple[str | None, str | None, str], values: list[float | None]) -> FigureRow:

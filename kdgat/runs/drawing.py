@@ -17,34 +17,24 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from kdgat.runs.statistics import Estimate
+from kdgat.stages.plot_style import COLOURS, SHAPE
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A")
-"""Okabe and Ito's, which most colour-blind people tell apart, without the yellow."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "++")
 MOST_SERIES = len(COLOURS)
 """Series that one plot can hold and keep apart."""
 INK, GRID, PAGE = "#010203", "#040506", "#070809"
-STYLE: Any = {
+STYLE: Any = SHAPE | {
     "svg.fonttype": "none",
     "svg.hashsalt": "kdgat",
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "figure.facecolor": "none",
     "grid.color": GRID,
-    "grid.linewidth": 0.8,
     "hatch.linewidth": 0.7,
     "xtick.color": INK,
     "ytick.color": INK,
-    "legend.frameon": False,
 }
 LABEL_PT = 8.5
 """Size of figures and names within a plot."""

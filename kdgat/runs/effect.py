@@ -7,6 +7,7 @@ field alone, seed by seed where the seeds are shared.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from kdgat.runs.scores import JUDGED, Question, nothing_to_compare
 from kdgat.runs.statistics import Estimate, estimate, of_groups
 
 SEED = "seed"
-_NOT_PART = ("resources.", "dataset.citation")
+_SCORERS, _LISTED = "model.scorers", re.compile('"([^"]+)"')
+_NOT_PART = ("resources.", "evaluation.", "dataset.citation")
 """Leaves that are no part of an experiment's identity."""
 _SHORT = {"dataset": "dataset.name", "model": "model.kind"}
 """As in overrides: the name of a group stands for its choice."""
@@ -194,7 +196,19 @@ def _fields(history: History, runs: list[str]) -> dict[str, dict[str, str | None
     found: dict[str, dict[str, str | None]] = defaultdict(dict)
     for run, name, value in history.query(sql, (runs,)).rows:
         found[run][name] = value
+    _name_scorers(history, found)
     return found
+
+
+def _name_scorers(history: History, found: Mapping[str, dict[str, str | None]]) -> None:
+    """Put the models that a fusion weighs in place of their runs, which differ with the seed."""
+    weighing = {run: value for run, fields in found.items() if (value := fields.get(_SCORERS))}
+    listed = {run: _LISTED.findall(value) for run, value in weighing.items()}
+    sql = "SELECT run_id, name FROM runs WHERE run_id IN (SELECT unnest($1::VARCHAR[]))"
+    wanted = sorted({each for scorers in listed.values() for each in scorers})
+    names = dict(history.query(sql, (wanted,)).rows) if wanted else {}
+    for run, scorers in listed.items():
+        found[run][_SCORERS] = " ".join(names.get(each, each) for each in scorers)
 
 
 def _identity(fields: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from kdgat.ledger.files import storage_error, write_json
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 """Goes up when the parts change meaning; a manifest of another version counts as none."""
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 

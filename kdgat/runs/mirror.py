@@ -201,15 +201,18 @@ def _points(folder: RunFolder, record: RunRecord, end_ms: int) -> Iterator[Point
 
 
 def _scenario_figures(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
-    """All figures of an evaluation's whole scenarios; those of attack types are in its artifact."""
+    """All figures of an evaluation's whole scenarios, under their protocol's name.
+
+    What was tried beside the headline, and attack types, are in its artifact alone.
+    """
     if record.subject is None:
         return {}
     try:
         report = json.loads((folder.artifacts / "evaluation.json").read_bytes())
         scenarios = {
-            f"{row['scenario']}/{name}": value
+            f"{row['protocol']}/{row['scenario']}/{name}": value
             for row in report["scenarios"]
-            if row["attack_type"] == "all"
+            if row["attack_type"] == "all" and not row.get("variant")
             for name, value in row["metrics"].items()
         }
     except FileNotFoundError:

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlparse
 from kdgat.errors import KdgatError
 from kdgat.ledger.files import atomic_path
 from kdgat.runs.registry import BEST, ModelVersion, folder_of, intact_folder, models
-from kdgat.runs.scoring import save_for_mlflow, scaler_of
+from kdgat.runs.scoring import save_for_mlflow
 from kdgat.runs.store import STAMP, mirrored, model_stamps
 from kdgat.workspace import Workspace
 
@@ -137,9 +137,9 @@ def _source(
     try:
         if not (target / "MLmodel").is_file():
             folder = intact_folder(ws, version)
-            scaler = scaler_of(ws.dataset(version.tags["dataset"]), str(version.tags["graphs"]))
+            graphs = ws.dataset(version.tags["dataset"]) / "graphs" / str(version.tags["graphs"])
             with atomic_path(target) as aside:
-                save_for_mlflow(aside, folder.path / BEST, scaler, dict(version.tags))
+                save_for_mlflow(aside, folder.path / BEST, graphs, dict(version.tags))
         return mlflow_id, target.as_uri()
     except KdgatError as error:
         # The registry still tells what was registered; only loading through MLflow is lost.

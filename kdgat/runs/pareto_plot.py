@@ -15,10 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from kdgat.runs.drawing import (
-    COLOURS,
     INK,
     LABEL_PT,
-    MARKERS,
     PAGE,
     STYLE,
     interval,
@@ -29,6 +27,7 @@ from kdgat.runs.drawing import (
 from kdgat.runs.figures import Metric
 from kdgat.runs.labels import Box, place_labels
 from kdgat.runs.pareto import Point
+from kdgat.stages.plot_style import COLOURS, MARKERS
 
 _MOST_LABELS = 12
 _LEADER: Any = {"arrowstyle": "-", "color": INK, "alpha": 0.45, "linewidth": 0.7}

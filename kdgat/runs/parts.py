@@ -42,6 +42,7 @@ _ORDER = {
     "params": ("name", "run_id"),
     "metrics": ("name", "run_id"),
     "epochs": ("run_id", "epoch", "name"),
+    "variants": ("name", "run_id"),
 }
 """How a part's rows lie: a question about one figure of all runs then reads little."""
 

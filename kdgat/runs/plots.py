@@ -14,11 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kdgat.runs.drawing import (
-    COLOURS,
     HATCHES,
     INK,
     LABEL_PT,
-    MARKERS,
     PAGE,
     STYLE,
     interval,
@@ -28,9 +26,8 @@ from kdgat.runs.drawing import (
 )
 from kdgat.runs.figures import Metric
 from kdgat.runs.statistics import Estimate
+from kdgat.stages.plot_style import COLOURS, LOG_FROM, MARKERS
 
-_LOG_FROM = 30.0
-"""Ratio of largest to smallest value from which an axis is logarithmic."""
 _WIDEST = 0.3
 """Largest part of a scenario's width that one bar takes."""
 _AXIS_PT, _FIGURE_PT = 640.0, 25.0
@@ -131,7 +128,7 @@ def learning_curves(key: str, title: str, curves: Sequence[Curve]) -> Markup:
         for curve in curves:
             _curve(axes, curve)
         seen = [v for each in curves for v in (*each.validation, *each.training) if v is not None]
-        logarithmic = bool(seen) and min(seen) > 0 and max(seen) > _LOG_FROM * min(seen)
+        logarithmic = bool(seen) and min(seen) > 0 and max(seen) > LOG_FROM * min(seen)
         axes.set_yscale("log" if logarithmic else "linear")
         axes.set_ylabel("task loss (log scale)" if logarithmic else "task loss")
         axes.set_xlabel("epoch")

@@ -18,12 +18,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kdgat.configs.promotion import DecidingMetric, PromotionConfig
+from kdgat.configs.promotion import PromotionConfig
 from kdgat.errors import RunError
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord
 from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
+from kdgat.training.bootstrap import block_starts, figure, outcome_counts
 from kdgat.workspace import Workspace
 
 _COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
@@ -38,7 +39,6 @@ class Judgement:
     value: float | None
     counts: tuple[int, int, int, int]
     """True positives, false positives, false negatives, true negatives: in windows."""
-    threshold: float
     folder: Path
     record: RunRecord
 
@@ -120,26 +120,6 @@ def compare(
     )
 
 
-def figure(metric: DecidingMetric, counts: np.ndarray) -> np.ndarray:
-    """A figure from counts in the last axis; NaN where it has no meaning."""
-    hits, false, missed, quiet = np.moveaxis(np.asarray(counts, dtype=float), -1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        match metric:
-            case "f1":
-                return 2 * hits / (2 * hits + false + missed)
-            case "precision":
-                return hits / (hits + false)
-            case "recall":
-                return hits / (hits + missed)
-            case "specificity":
-                return quiet / (quiet + false)
-            case "accuracy":
-                return (hits + quiet) / (hits + quiet + false + missed)
-            case "mcc":
-                product = (hits + false) * (hits + missed) * (quiet + false) * (quiet + missed)
-                return (hits * quiet - false * missed) / np.sqrt(product)
-
-
 def _judgement(
     folder: RunFolder, record: RunRecord, run_id: str, rule: PromotionConfig
 ) -> Judgement:
@@ -147,16 +127,18 @@ def _judgement(
     try:
         report = json.loads(path.read_bytes())
         for row in report["scenarios"]:
-            place = (row["scenario"], row["attack_type"], row["protocol"])
-            if place == (rule.scenario, rule.attack_type, rule.protocol):
+            place = (row["scenario"], row["attack_type"], row["protocol"], row.get("variant", ""))
+            if place == (rule.scenario, rule.attack_type, rule.protocol, ""):
                 metrics = row["metrics"]
                 counts = tuple(int(metrics[name]) for name in _COUNTS)
                 return Judgement(
                     run_id, record.run_id, metrics[rule.metric], counts,  # type: ignore[arg-type]
-                    float(report["threshold"]), folder.path, record,
+                    folder.path, record,
                 )  # fmt: skip
         places = [
-            (row["scenario"], row["attack_type"], row["protocol"]) for row in report["scenarios"]
+            (row["scenario"], row["attack_type"], row["protocol"])
+            for row in report["scenarios"]
+            if not row.get("variant")
         ]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise RunError(
@@ -201,7 +183,8 @@ def _paired_blocks(
     """The four counts of each block for either model, or None where windows can't be paired."""
     if champion.record.graphs is None or champion.record.graphs != challenger.record.graphs:
         return None
-    store = ws.dataset(champion.record.dataset) / "graphs" / champion.record.graphs / rule.scenario
+    graphs = ws.dataset(champion.record.dataset) / "graphs" / champion.record.graphs
+    store = graphs / rule.scenario / rule.protocol
     sides = []
     for each in (champion, challenger):
         try:
@@ -220,25 +203,21 @@ def _blocks(store: Path, judged: Judgement, rule: PromotionConfig) -> np.ndarray
     """
     import polars as pl
 
-    path = judged.folder / "artifacts" / "scores" / f"{rule.scenario}.parquet"
-    frame = pl.read_parquet(path, columns=["capture", "score"])
+    name = f"{rule.scenario}.{rule.protocol}.parquet"
+    frame = pl.read_parquet(
+        judged.folder / "artifacts" / "scores" / name, columns=["capture", "score", "threshold"]
+    )
     attack = np.load(store / "attack_messages.npy") > 0
     capture = frame["capture"].cast(pl.String).to_numpy()
     if len(attack) != len(frame):
         raise ValueError("scores and labels are of different windows")
-    alarm = frame["score"].to_numpy() >= judged.threshold
     chosen = _chosen(store, capture, rule.attack_type)
-    kinds = np.stack((alarm & attack, alarm & ~attack, ~alarm & attack, ~alarm & ~attack), axis=1)
-    kinds, capture = kinds[chosen].astype(np.int64), capture[chosen]
-    if tuple(kinds.sum(axis=0).tolist()) != judged.counts:
+    alarm = (frame["score"] >= frame["threshold"]).to_numpy()[chosen]
+    starts = block_starts(capture[chosen], rule.block_windows)
+    counts = outcome_counts(alarm, attack[chosen], starts)
+    if tuple(counts.sum(axis=0).tolist()) != judged.counts:
         raise ValueError("the scores don't give the evaluation's own counts")
-    starts = np.flatnonzero(np.concatenate(([True], capture[1:] != capture[:-1])))
-    lengths = np.diff(np.append(starts, len(capture)))
-    firsts = [
-        np.arange(start, start + length, rule.block_windows)
-        for start, length in zip(starts, lengths, strict=True)
-    ]
-    return np.add.reduceat(kinds, np.concatenate(firsts), axis=0)
+    return counts
 
 
 def _chosen(store: Path, capture: np.ndarray, attack_type: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from kdgat.configs.names import PROTOCOLS
 from kdgat.errors import HistoryError, did_you_mean
 from kdgat.runs.guard import column_names, guarded
 from kdgat.runs.held import quoted
@@ -72,7 +73,7 @@ def query(
     except HistoryError as error:
         raise _explained(error) from error
     if not table.rows:
-        _check_known(history, "metrics", figures)
+        _check_known(history, "metrics", tuple(_under(name)[1] for name in figures))
     return _with_total(table) if counted else table
 
 
@@ -142,15 +143,29 @@ def _source(needed: list[str], figures: tuple[str, ...], params: dict[str, bool]
 
 
 def _figures(names: tuple[str, ...]) -> str:
-    """Each run's own figures, and for evaluations the means over scenarios."""
-    wanted = ", ".join(map(quoted, names))
-    test = "attack_type = 'all' and protocol = 'zero_shot'"
-    columns = ", ".join(
-        f"max(value) filter (where name = {quoted(name)} and scenario is null) as own{i}, "
-        f"avg(value) filter (where name = {quoted(name)} and {test}) as judged{i}"
-        for i, name in enumerate(names)
+    """Each run's own figures, and for evaluations the means over scenarios.
+
+    `adapted.f1` is the mean under that protocol, and a name without one that under `zero_shot`.
+    """
+    columns, wanted = [], []
+    for i, each in enumerate(names):
+        protocol, name = _under(each)
+        wanted += [quoted(each), quoted(name)]
+        test = f"attack_type = 'all' and protocol = {quoted(protocol)}"
+        columns.append(
+            f"max(value) filter (where name = {quoted(each)} and scenario is null) as own{i}, "
+            f"avg(value) filter (where name = {quoted(name)} and {test}) as judged{i}"
+        )
+    return (
+        f"select run_id, {', '.join(columns)} from metrics "
+        f"where name in ({', '.join(dict.fromkeys(wanted))}) group by run_id"
     )
-    return f"select run_id, {columns} from metrics where name in ({wanted}) group by run_id"
+
+
+def _under(name: str) -> tuple[str, str]:
+    """The protocol of a figure's name, and the rest of it."""
+    protocol, dot, rest = name.partition(".")
+    return (protocol, rest) if dot and protocol in PROTOCOLS else (PROTOCOLS[0], name)
 
 
 def _params(params: dict[str, bool]) -> str:

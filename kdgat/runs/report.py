@@ -19,6 +19,7 @@ from kdgat.runs.leaderboard import LeaderboardTable, Standing, short_names, tabl
 from kdgat.runs.pareto import Cost, ParetoFront, front_of
 from kdgat.runs.pareto_plot import figure_range, pareto_plot
 from kdgat.runs.plots import Bars, Curve, learning_curves, scenario_bars
+from kdgat.runs.protocols import each_protocol
 from kdgat.runs.scores import Question, recipes
 from kdgat.runs.statistics import Estimate
 
@@ -89,22 +90,37 @@ class ReportPage:
     """Every run shown: trainings and the evaluations of them."""
 
 
-def gather(history: History, question: Question) -> ReportPage:
+def gather(history: History, question: Question, protocol: str | None = None) -> ReportPage:
     """The sections for a question; with runs named every one of them is shown, not only the best.
+
+    Args:
+        history: the open history.
+        question: what is asked; its protocol does not count.
+        protocol: what the models may know of a test capture; None for every protocol that there is,
+            in sections of its own.
 
     Raises:
         RunError: there is no such metric, or nothing to compare.
     """
-    every = recipes(history, question)
-    best = every if question.runs else recipes(history, question, best_only=True)
-    shown, all_tables = tables(history, question, best), tables(history, question, every)
+    pairs = each_protocol(_tables, history, question, protocol)
+    pairs.sort(key=lambda pair: pair[0].provenance != "real")
     sections = tuple(
         _section(history, question, number, table, whole)
-        for number, (table, whole) in enumerate(zip(shown, all_tables, strict=True), start=1)
+        for number, (table, whole) in enumerate(pairs, start=1)
     )
     rows = [row for section in sections for row in section.table.rows]
     runs = [run for row in rows for run in (*row.runs, row.evaluation)]
     return ReportPage(sections, tuple(dict.fromkeys(runs)))
+
+
+def _tables(
+    history: History, question: Question
+) -> tuple[tuple[LeaderboardTable, LeaderboardTable], ...]:
+    """Each table to show, and the same with every recipe."""
+    every = recipes(history, question)
+    best = every if question.runs else recipes(history, question, best_only=True)
+    shown, whole = tables(history, question, best), tables(history, question, every)
+    return tuple(zip(shown, whole, strict=True))
 
 
 def _section(

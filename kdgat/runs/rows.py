@@ -23,6 +23,8 @@ from kdgat.ledger.states import State
 
 Row = tuple[Any, ...]
 _HINT = "`kdgat runs repair` names every such folder; other runs are not affected"
+_PLACE = ("scenario", "attack_type", "protocol", "variant")
+_REPORT = Path("artifacts") / "evaluation.json"
 _LIVING = frozenset({State.PLANNED.value, State.SUBMITTED.value, State.RUNNING.value})
 """States in which a run may be lost by now: its folder is asked for signs of life."""
 
@@ -107,22 +109,54 @@ def metric_rows(folder: Path, record: dict[str, Any]) -> list[Row]:
     Raises:
         RunError: the report of an evaluation can't be read.
     """
-    head = (record["run_id"], record["subject"], record["dataset"], record["provenance"])
+    head = _head(record)
     whole = {name: number(value) for name, value in _numbers(record["metrics"])}
-    path = folder / "artifacts" / "evaluation.json"
+    path = folder / _REPORT
     if record["subject"] is None or not path.exists():
         return [(*head, None, None, None, name, value) for name, value in whole.items()]
     report = _read_object(path)
     whole.update((name, number(value)) for name, value in _numbers(report))
     rows: list[Row] = [(*head, None, None, None, *item) for item in whole.items()]
-    for result in _listed(report, "scenarios", path):
-        place = (result.get("scenario"), result.get("attack_type"), result.get("protocol"))
-        if not all(isinstance(part, str) for part in place) or not isinstance(
-            result.get("metrics"), dict
-        ):
-            raise RunError(f"'{path}': a scenario without a name or figures", hint=_HINT)
-        rows += [(*head, *place, name, number(v)) for name, v in _numbers(result["metrics"])]
+    for (*place, variant), figures in _results(report, path):
+        if not variant:
+            rows += [(*head, *place, name, number(value)) for name, value in _numbers(figures)]
     return rows
+
+
+def variant_rows(folder: Path, record: dict[str, Any]) -> list[Row]:
+    """The rows of `variants`: what an evaluation tried beside its headline.
+
+    Raises:
+        RunError: the report of an evaluation can't be read.
+    """
+    path = folder / _REPORT
+    if record["subject"] is None or not path.exists():
+        return []
+    head = _head(record)
+    return [
+        (*head, *place, name, number(value))
+        for place, figures in _results(_read_object(path), path)
+        if place[-1]
+        for name, value in _numbers(figures)
+    ]
+
+
+def _head(record: dict[str, Any]) -> tuple[Any, ...]:
+    return record["run_id"], record["subject"], record["dataset"], record["provenance"]
+
+
+def _results(
+    report: dict[str, Any], path: Path
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Scenario, attack type, protocol and variant of each row of a report, and its figures."""
+    for result in _listed(report, "scenarios", path):
+        # A report of an evaluation that knew no variants has headlines alone.
+        named = {"variant": "", **result}
+        place = tuple(named.get(part) for part in _PLACE)
+        figures = result.get("metrics")
+        if not all(isinstance(part, str) for part in place) or not isinstance(figures, dict):
+            raise RunError(f"'{path}': a scenario without a name or figures", hint=_HINT)
+        yield tuple(map(str, place)), figures
 
 
 def epoch_rows(folder: Path) -> list[Row]:
@@ -213,7 +247,8 @@ def _flag(value: object) -> bool | None:
 def _kinds() -> dict[str, Any]:
     """What type each field of a record must have."""
     hints = get_type_hints(RunRecord)
-    kinds = {name: dict if get_origin(kind) is dict else kind for name, kind in hints.items()}
+    plain = {dict: dict, tuple: (list, tuple)}
+    kinds = {name: plain.get(get_origin(kind), kind) for name, kind in hints.items()}
     return {**kinds, "state": str}
 
 

@@ -142,29 +142,52 @@ SELECT
 FROM (
     SELECT run_id, hash(hash(name, value)) AS leaf, starts_with(name, 'distillation.') AS kd
     FROM {rows}
-    WHERE name NOT IN ('seed', 'dataset.citation', 'distillation.teacher')
-        AND NOT starts_with(name, 'resources.')
+    WHERE name NOT IN ('seed', 'dataset.citation', 'distillation.teacher', 'model.scorers')
+        AND NOT starts_with(name, 'resources.') AND NOT starts_with(name, 'evaluation.')
 )
 GROUP BY run_id
 """
-"""What stands for a run's config, and apart from the rest for how it was distilled."""
+"""What stands for a run's config, and apart from the rest for how it was distilled.
+
+Other runs that it names are left out: they differ from seed to seed.
+"""
+
+NAMED = """
+weighed AS MATERIALIZED (
+    SELECT p.run_id, unnest(regexp_extract_all(p.value, '"([^"]+)"', 1)) AS scorer
+    FROM params p WHERE p.name = 'model.scorers' AND p.run_id IN (SELECT subject FROM judged)
+),
+hashes AS MATERIALIZED ({hashes}),
+scorers AS MATERIALIZED (
+    SELECT w.run_id, hash(list_sort(list(coalesce(hash(h.plain, h.kd), hash(scorer))))) AS made_of
+    FROM weighed w LEFT JOIN hashes h ON h.run_id = w.scorer
+    GROUP BY w.run_id
+)"""
+"""After `JUDGED`: the hashes of runs' configs, and what stands for those of the models that a
+fusion weighs, so that fusions of equally trained models are one recipe."""
+AMONG = """run_id IN (
+    SELECT subject FROM judged UNION ALL SELECT teacher FROM judged UNION ALL
+    SELECT scorer FROM weighed
+)"""
+"""The runs whose hashes `NAMED` needs."""
 
 _RECIPES = (
     JUDGED
     + """,
-hashes AS MATERIALIZED ({hashes}),
+{named},
 cooked AS (
     SELECT
         subject, evaluation, seed, arena, score, scored,
         max(scored) OVER (PARTITION BY arena) AS most,
         hash(arena, model, size, distilled) AS family,
         CASE WHEN distilled
-            THEN hash(h.plain, h.kd, coalesce(t.plain, hash(teacher)), stage_version)
-            ELSE hash(coalesce(h.plain, hash(subject)), stage_version)
+            THEN hash(h.plain, h.kd, coalesce(t.plain, hash(teacher)), made_of, stage_version)
+            ELSE hash(coalesce(h.plain, hash(subject)), made_of, stage_version)
         END AS recipe
     FROM judged
     LEFT JOIN hashes h ON h.run_id = subject
     LEFT JOIN hashes t ON t.run_id = teacher
+    LEFT JOIN scorers c ON c.run_id = subject
 ),
 repeated AS MATERIALIZED (
     SELECT
@@ -228,13 +251,16 @@ def recipes(history: History, question: Question, *, best_only: bool = False) ->
     """
     figure = question.figure
     sign = 1 if figure.higher_is_better else -1
-    judged = "run_id IN (SELECT subject FROM judged UNION ALL SELECT teacher FROM judged)"
-    hashes = history.digest("hashes", "params", HASHES, among=judged)
-    sql = _RECIPES.format(sign=sign, hashes=hashes, every=not best_only)
+    sql = _RECIPES.format(sign=sign, named=named(history), every=not best_only)
     rows = history.query(sql, question.narrowing()).rows
     if not rows:
         raise nothing_to_compare(history, question)
     return [_recipe(figure, row) for row in rows]
+
+
+def named(history: History) -> str:
+    """`NAMED` with the hashes that it needs."""
+    return NAMED.format(hashes=history.digest("hashes", "params", HASHES, among=AMONG))
 
 
 def _recipe(figure: Metric, row: tuple) -> Recipe:

@@ -1,33 +1,43 @@
 """A registered model as MLflow loads it: CAN messages in, one score and alarm a window out.
 
 `mlflow.pyfunc.load_model("models:/simulated-gat-large@champion").predict(messages)` calls this
-through `_load_pyfunc`. The folder holds the checkpoint and the scaling of the training data, which
-is all that scoring needs; kdgat itself must be installed.
+through `_load_pyfunc`. The folder holds the checkpoint, and of the graphs it was trained on their
+scaling and the profiles of their vehicles, which is all that scoring needs; kdgat itself must be
+installed.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdgat.errors import DataError
+from kdgat.errors import DataError, did_you_mean
 from kdgat.ledger.files import content_hash
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHECKPOINT = "best.ckpt"
-SCALER = "scaler.json"
+GRAPHS = ("prepare.json", "library.npz")
+"""What is taken of the graphs: how they were made and scaled, and what their vehicles are like."""
 INPUTS = {
     "timestamp": "double",
     "arbitration_id": "long",
     "data": "string",
 }
 """Columns of a message: seconds, the id as a number, and the payload in hex (`2A366C2BBA`)."""
-OUTPUTS = {"start_s": "double", "end_s": "double", "score": "double", "alarm": "boolean"}
+OUTPUTS = {
+    "start_s": "double",
+    "end_s": "double",
+    "score": "double",
+    "threshold": "double",
+    "alarm": "boolean",
+}
 """Columns of a window's answer."""
+PROTOCOL = "protocol"
+"""The parameter of `predict`: `zero_shot`, or `adapted`, which takes the first seconds of the
+messages for the vehicle's profile and scores none of them."""
 
 
 class WindowScorer:
@@ -35,29 +45,46 @@ class WindowScorer:
 
     def __init__(self, folder: Path) -> None:
         from kdgat.data.scaling import Scaler
+        from kdgat.stages.prepare import Prepared
         from kdgat.training.checkpoint import load_best
 
         self.trained = load_best(folder / CHECKPOINT)
-        self.scaler = Scaler(**json.loads((folder / SCALER).read_bytes()))
+        report = json.loads((folder / GRAPHS[0]).read_bytes())
+        self.prepared = Prepared(
+            dataset=self.trained.config.dataset.name,
+            key="",
+            folder=folder,
+            dataset_hash=report["dataset_hash"],
+            scaler=Scaler(**report["scaler"]),
+            vocabulary=tuple(report["vocabulary"]),
+            captures=(),
+            train_graphs=report["train_graphs"],
+            validation_graphs=report["validation_graphs"],
+            made=False,
+        )
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
         """One row a window, in order; fewer messages than a window give none.
 
         Args:
             model_input: messages of one capture, in their order, with the columns `INPUTS`.
-            params: not used; MLflow hands it over.
+            params: `protocol`, by default zero_shot.
 
         Raises:
-            DataError: a payload is no hex of at most 8 bytes.
+            DataError: a payload is no hex of at most 8 bytes, or there is no such protocol.
         """
         import numpy as np
         import pandas as pd
 
-        from kdgat.data.graphs import build_graphs
-        from kdgat.data.windows import Messages, window_starts
+        from kdgat.configs.names import PROTOCOLS
+        from kdgat.data.windows import Messages
+        from kdgat.stages.detect import Detector
 
-        del params
-        config = self.trained.config.data
+        protocol = (params or {}).get(PROTOCOL, PROTOCOLS[0])
+        if protocol not in PROTOCOLS:
+            raise DataError(
+                f"there is no protocol '{protocol}'", hint=did_you_mean(protocol, PROTOCOLS)
+            )
         payload, dlc = _payloads(model_input["data"])
         messages = Messages(
             model_input["timestamp"].to_numpy(np.float64),
@@ -65,42 +92,13 @@ class WindowScorer:
             dlc,
             payload,
         )
-        starts = window_starts(len(messages), config.window_messages, config.stride_messages)
-        graphs = build_graphs(messages, starts, config)
-        score = self._scores(graphs) if len(starts) else np.zeros(0)
-        calibration = self.trained.calibration
-        threshold = np.inf if calibration is None else calibration.threshold
-        return pd.DataFrame(
-            {
-                "start_s": graphs.start_s,
-                "end_s": graphs.end_s,
-                "score": score,
-                "alarm": score >= threshold,
-            }
-        )
+        evaluation = self.trained.config.evaluation
+        verdicts = Detector(self.trained, self.prepared, protocol, evaluation).take(messages)
+        rows = [[getattr(each, name) for name in OUTPUTS] for each in verdicts]
+        return pd.DataFrame(rows, columns=list(OUTPUTS)).astype(_DTYPES)
 
-    def _scores(self, graphs: Any) -> Any:
-        import numpy as np
-        import torch
 
-        from kdgat.data.store import GraphStore
-        from kdgat.training.scoring import score_parts
-
-        assert self.trained.calibration is not None, "only completed runs are registered"
-        fields = {
-            **vars(graphs),
-            "x": self.scaler.nodes(graphs.x),
-            "edge_attr": self.scaler.edges(graphs.edge_attr),
-            "capture": np.zeros(len(graphs), dtype=np.int32),
-        }
-        store = GraphStore(
-            captures=(),
-            window_messages=self.trained.config.data.window_messages,
-            **{name: torch.from_numpy(np.ascontiguousarray(each)) for name, each in fields.items()},
-        )
-        config = self.trained.config
-        parts = score_parts(self.trained.model, config.model, store, config.training.max_graphs)
-        return self.trained.calibration.scores(parts)
+_DTYPES = {name: "bool" if kind == "boolean" else "float64" for name, kind in OUTPUTS.items()}
 
 
 def _load_pyfunc(path: str) -> WindowScorer:
@@ -108,31 +106,42 @@ def _load_pyfunc(path: str) -> WindowScorer:
     return WindowScorer(Path(path))
 
 
-def save_for_mlflow(folder: Path, checkpoint: Path, scaler: Any, metadata: dict[str, Any]) -> None:
-    """Write an MLflow model (MLmodel, signature, checkpoint and scaling) to a new folder.
+def save_for_mlflow(folder: Path, checkpoint: Path, graphs: Path, metadata: dict[str, Any]) -> None:
+    """Write an MLflow model (MLmodel, signature, checkpoint, scaling, profiles) to a new folder.
 
     Args:
         folder: where to; must not exist.
         checkpoint: the run's best.ckpt.
-        scaler: scaling of the training data (`Prepared.scaler`'s fields).
+        graphs: folder of the graphs it was trained on.
         metadata: lineage, kept in the MLmodel file.
+
+    Raises:
+        DataError: the graphs are gone.
     """
     import shutil
     import tempfile
 
     from mlflow.models import ModelSignature
     from mlflow.pyfunc import save_model
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
     signature = ModelSignature(
         inputs=Schema([ColSpec(kind, name) for name, kind in INPUTS.items()]),
         outputs=Schema([ColSpec(kind, name) for name, kind in OUTPUTS.items()]),
+        params=ParamSchema([ParamSpec(PROTOCOL, "string", "zero_shot")]),
     )
     with tempfile.TemporaryDirectory() as aside:
         data = Path(aside) / "model"
         data.mkdir()
         shutil.copyfile(checkpoint, data / CHECKPOINT)
-        (data / SCALER).write_text(json.dumps(scaler), encoding="utf-8")
+        try:
+            for name in GRAPHS:
+                shutil.copyfile(graphs / name, data / name)
+        except OSError as error:
+            raise DataError(
+                f"'{graphs}', which has the scaling of the training data, can't be read: {error}",
+                hint="`kdgat data prepare` with the run's data.* makes it again",
+            ) from error
         save_model(
             str(folder),
             loader_module="kdgat.runs.scoring",
@@ -141,24 +150,6 @@ def save_for_mlflow(folder: Path, checkpoint: Path, scaler: Any, metadata: dict[
             pip_requirements=["kdgat"],
             metadata={**metadata, "checkpoint_sha256": content_hash(checkpoint)},
         )
-
-
-def scaler_of(dataset: Path, graphs: str) -> dict[str, Any]:
-    """The scaling of the graphs a run was trained on.
-
-    Raises:
-        DataError: the graphs are gone.
-    """
-    path = dataset / "graphs" / graphs / "prepare.json"
-    try:
-        from kdgat.data.scaling import Scaler
-
-        return asdict(Scaler(**json.loads(path.read_bytes())["scaler"]))
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(
-            f"'{path}', which has the scaling of the training data, can't be read: {error}",
-            hint="`kdgat data prepare` with the run's data.* makes it again",
-        ) from error
 
 
 def _payloads(data: Any) -> tuple[Any, Any]:

@@ -16,7 +16,15 @@ from kdgat.ledger.journal import Journal, JournalEvent
 from kdgat.ledger.states import RESUMABLE, State
 from kdgat.runs.fresh import FreshRun, Scanner, signs_of, stamp_of
 from kdgat.runs.manifest import Manifest, newest_numbers, part_path, read_manifest
-from kdgat.runs.rows import Row, epoch_rows, metric_rows, param_rows, read_record, run_row
+from kdgat.runs.rows import (
+    Row,
+    epoch_rows,
+    metric_rows,
+    param_rows,
+    read_record,
+    run_row,
+    variant_rows,
+)
 from kdgat.runs.tables import check_fit, schema_of, table_of
 from kdgat.runs.views import FROM_FOLDERS
 
@@ -94,6 +102,8 @@ class FolderRows:
                 return param_rows(self.run.path)
             case "metrics":
                 return metric_rows(self.run.path, record)
+            case "variants":
+                return variant_rows(self.run.path, record)
             case _:
                 return epoch_rows(self.run.path)
 
@@ -138,8 +148,9 @@ class Snapshot:
         return pa.concat_tables(tables) if tables else schema_of(view).empty_table()
 
     def faults(self) -> tuple[str, ...]:
-        """What is wrong with folders, as far as they were read."""
-        return tuple(fault for folder in self.fresh for fault in folder.faults.values())
+        """What is wrong with folders, as far as they were read; one file may harm two views."""
+        told = (fault for folder in self.fresh for fault in folder.faults.values())
+        return tuple(dict.fromkeys(told))
 
 
 class _Memory:

@@ -40,7 +40,7 @@ RUNS = _view("runs", "one row a run; removed runs never show", """
     dataset VARCHAR the dataset's name
     provenance VARCHAR real, simulated or imported; never compare across
     model VARCHAR kind of the model
-    size VARCHAR large (teacher) or small (student)
+    size VARCHAR large (teacher), medium or small (student)
     stage VARCHAR classifier, evaluation, ...
     stage_version INTEGER version of the stage's code
     distilled BOOLEAN whether a teacher took part
@@ -70,7 +70,7 @@ PARAMS = _view("params", "one row for each value of a run's resolved config", ""
     value VARCHAR the value as text (a list as JSON)
     number DOUBLE the value when it is a number
 """)  # fmt: skip
-METRICS = _view("metrics", "final figures of training runs and evaluations", """
+METRICS = _view("metrics", "final figures of training runs and evaluations, headlines alone", """
     run_id VARCHAR the run that holds the figure
     subject VARCHAR for an evaluation, the run it judged
     dataset VARCHAR the dataset's name
@@ -79,6 +79,18 @@ METRICS = _view("metrics", "final figures of training runs and evaluations", """
     attack_type VARCHAR 'all' or one type; NULL for figures of the whole run
     protocol VARCHAR zero_shot or adapted; never compare across
     name VARCHAR such as f1, auroc, parameters, latency_ms
+    value DOUBLE the figure
+""")  # fmt: skip
+VARIANTS = _view("variants", "what evaluations tried beside their headline; never in metrics", """
+    run_id VARCHAR the evaluation
+    subject VARCHAR the run it judged
+    dataset VARCHAR the dataset's name
+    provenance VARCHAR real, simulated or imported; never compare across
+    scenario VARCHAR test scenario
+    attack_type VARCHAR 'all' or one type
+    protocol VARCHAR adapted, wherever a prefix is what varies; never compare across
+    variant VARCHAR such as prefix_5s, prefix_30s, poisoned
+    name VARCHAR such as f1, auroc
     value DOUBLE the figure
 """)  # fmt: skip
 EPOCHS = _view("epochs", "figures of every training epoch", """
@@ -141,7 +153,7 @@ AGENT_CALLS = _view("agent_calls", "one row a call of a tool by an agent", """
     error VARCHAR what went wrong; NULL where nothing did
 """)  # fmt: skip
 
-FROM_FOLDERS = (RUNS, PARAMS, METRICS, EPOCHS)
+FROM_FOLDERS = (RUNS, PARAMS, METRICS, EPOCHS, VARIANTS)
 """Views whose rows come from run folders, compacted or fresh."""
 VIEWS = {
     view.name: view

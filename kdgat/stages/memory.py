@@ -26,6 +26,7 @@ from kdgat.memory.host import PeakMemory
 from kdgat.memory.planned import MemoryPlan
 from kdgat.memory.programs import own_programs
 from kdgat.memory.run import RunPlan, plan_run
+from kdgat.training.curriculum import curriculum_of
 from kdgat.training.ranks import ALONE, Ranks
 
 _FILE = "memory.json"
@@ -100,6 +101,7 @@ def plan_training(
         total_bytes=total_bytes,
         calibration=load_calibrations(folder / "calibration.json").get(card.name),
         ranks=ranks.count,
+        curriculum=curriculum_of(config, stores[0]),
     )
     path = run.artifacts / _FILE
     limits = _earlier(path, planned.plan)

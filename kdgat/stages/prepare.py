@@ -1,22 +1,37 @@
-"""Ingested captures to graphs: split, scale and store the training folders, and later each test.
+"""Ingested captures to graphs: split, measure, scale and store the training folders.
 
-Preparing touches the training captures alone. A test folder is built when `evaluate` asks for it,
-with the scaling of the training data.
+Preparing touches the training captures alone; `kdgat.stages.scenarios` builds a test folder when
+`evaluate` asks for it, with the scaling and the profiles of the training data.
+
+A training window is measured against a profile as a test window would be. By lot it gets none (a
+vehicle never seen), that of its vehicle's other captures (a vehicle seen in training), or one made
+from seconds of its own capture that don't hold the window (`adapted`). Profiles of training
+captures are made from benign messages, because training labels are known.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int8, Int64
+from jaxtyping import Bool, Int8, Int64, UInt32
 
 from kdgat.configs.data import DataConfig
-from kdgat.data.captures import CaptureRecord, DatasetManifest, load_manifest, load_messages
-from kdgat.data.graphs import Graphs, build_graphs, concatenate
+from kdgat.data.captures import DatasetManifest, load_manifest
+from kdgat.data.features import feature_names
+from kdgat.data.graphs import NO_IDS
+from kdgat.data.measured import BORROWED, OWN, UNPROFILED, Share, graphs_of_shares
+from kdgat.data.profiles import (
+    VehicleProfile,
+    load_library,
+    make_profile,
+    merge_profiles,
+    save_library,
+)
 from kdgat.data.scaling import Scaler
 from kdgat.data.splits import (
     LEFT_OUT,
@@ -26,18 +41,25 @@ from kdgat.data.splits import (
     repeats_of_training,
     split_blocks,
 )
-from kdgat.data.store import CaptureLabel, GraphStore, open_store, save_labels, save_store
-from kdgat.data.windows import (
-    Messages,
-    tail_messages,
-    window_attacks,
-    window_hashes,
-    window_starts,
-)
-from kdgat.errors import DataError, did_you_mean
+from kdgat.data.store import GraphStore, open_store
+from kdgat.data.windows import tail_messages
+from kdgat.errors import DataError
 from kdgat.ledger.files import write_json
 from kdgat.progress import Progress, quiet
+from kdgat.stages.parts import (
+    Loaded,
+    Part,
+    capture_label,
+    joined,
+    load_windows,
+    need_captures,
+    save_part,
+)
 from kdgat.stages.table import PREPARE_VERSION, graphs_key
+
+_LIBRARY = "library.npz"
+_OWN_PROFILES = 4
+"""Stretches of a training capture, evenly spread, that its windows are measured against."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +71,8 @@ class Prepared:
     folder: Path
     dataset_hash: str
     scaler: Scaler
+    vocabulary: tuple[int, ...]
+    """Arbitration ids of benign training traffic, where `lookup_unk` wants them."""
     captures: tuple[CaptureSplit, ...]
     train_graphs: int
     validation_graphs: int
@@ -62,6 +86,18 @@ class Prepared:
     def validation(self) -> GraphStore:
         """The validation graphs, with labels."""
         return open_store(self.folder / "validation", labels=True)
+
+    def config(self) -> DataConfig:
+        """The data config that the graphs were made with."""
+        return DataConfig.model_validate(_report(self.folder)["config"])
+
+    def library(self) -> dict[str, VehicleProfile]:
+        """What benign traffic of each training vehicle looks like."""
+        return load_library(self.folder / _LIBRARY)
+
+    def ids(self) -> UInt32[np.ndarray, "ids"]:
+        """`vocabulary` as an array."""
+        return np.array(self.vocabulary, dtype=np.uint32)
 
 
 def prepare(
@@ -79,29 +115,39 @@ def prepare(
     if done is not None:
         return done
     records = manifest.of_role("train")
-    _need(records, manifest, "a folder named train_...")
+    need_captures(records, manifest, "a folder named train_...")
     loaded = []
     for number, record in enumerate(records):
         progress(f"reading {record.key}", number, 2 * len(records))
-        loaded.append(_load(dataset_folder, record, config, config.training_stride_messages))
+        loaded.append(load_windows(dataset_folder, record, config, config.training_stride_messages))
     sides = _sides(loaded, config)
+    profiles = [_benign_profile(capture) for capture in loaded]
+    vocabulary = np.unique(np.concatenate([profile.ids for profile in profiles]))
+    vocabulary = vocabulary if config.id_encoding == "lookup_unk" else NO_IDS
 
     parts = []
     for number, (capture, side) in enumerate(zip(loaded, sides, strict=True)):
         progress(f"graphs of {capture.record.key}", len(records) + number, 2 * len(records))
-        parts.append(
-            [_part(capture, side == which, config, number) for which in (TRAIN, VALIDATION)]
+        chosen = np.flatnonzero(side != LEFT_OUT)
+        shares = _shares(capture, capture.starts[chosen], _others(loaded, profiles, number), config)
+        graphs, reference = graphs_of_shares(
+            capture.messages, capture.starts[chosen], shares, config, vocabulary
         )
-    train, validation = (_joined([part[which] for part in parts], config) for which in (0, 1))
+        owner = np.full(len(graphs), number, dtype=np.int32)
+        part = Part(graphs, owner, capture.attacks[chosen], reference)
+        parts.append([part.at(np.flatnonzero(side[chosen] == w)) for w in (TRAIN, VALIDATION)])
+    train, validation = (joined([part[which] for part in parts], config) for which in (0, 1))
     scaler = _fit(train, config, manifest)
-    labels = [_label(record) for record in records]
+    labels = [capture_label(record) for record in records]
     for name, part in (("train", train), ("validation", validation)):
-        _save(folder / name, part, labels, scaler, config)
+        save_part(folder / name, part, labels, scaler, config)
+    save_library(folder / _LIBRARY, _library(loaded, profiles))
     report = {
         "version": PREPARE_VERSION,
         "config": config.model_dump(mode="json"),
         "dataset_hash": manifest.content_hash,
         "scaler": asdict(scaler),
+        "vocabulary": vocabulary.tolist(),
         "captures": [asdict(_count(*item, config)) for item in zip(loaded, sides, strict=True)],
         "train_graphs": len(train.graphs),
         "validation_graphs": len(validation.graphs),
@@ -111,108 +157,7 @@ def prepare(
     return _from_report(folder, manifest, report, made=True)
 
 
-def scenarios(dataset_folder: Path) -> tuple[str, ...]:
-    """The official test folders of a dataset, in their order.
-
-    Raises:
-        DataError: there is none.
-    """
-    manifest = load_manifest(dataset_folder)
-    records = manifest.of_role("test")
-    _need(records, manifest, "a folder named test_...")
-    return tuple(sorted({record.folder for record in records}))
-
-
-def scenario_folder(dataset_folder: Path, prepared: Prepared, scenario: str) -> Path:
-    """The blind store of one test folder, made when it is first asked for, scaled as the training.
-
-    Raises:
-        DataError: there is no such test folder, or no window in it.
-    """
-    folder = prepared.folder / scenario
-    records = _scenario_records(dataset_folder, scenario)
-    if (folder / "store.json").is_file():
-        return folder
-    config = DataConfig.model_validate(_report(prepared.folder)["config"])
-    parts = []
-    for number, record in enumerate(records):
-        capture = _load(dataset_folder, record, config, config.stride_messages, labels=False)
-        parts.append(_part(capture, np.ones(len(capture.starts), bool), config, number))
-    part = _joined(parts, config)
-    if len(part.graphs) == 0:
-        raise DataError(
-            f"test folder '{scenario}' has no window of {config.window_messages} messages",
-            hint="ingest longer captures, or train with a lower data.window_messages",
-        )
-    labels = [_label(record) for record in records]
-    _save(folder, part, labels, prepared.scaler, config, blind=True)
-    return folder
-
-
-def label_scenario(dataset_folder: Path, prepared: Prepared, scenario: str) -> None:
-    """Write the labels beside a test folder's store: the first time anybody reads them.
-
-    Raises:
-        DataError: there is no such test folder, or a capture of it is damaged.
-    """
-    config = DataConfig.model_validate(_report(prepared.folder)["config"])
-    attacks = [
-        _load(dataset_folder, record, config, config.stride_messages).attacks
-        for record in _scenario_records(dataset_folder, scenario)
-    ]
-    save_labels(prepared.folder / scenario, np.concatenate(attacks))
-
-
-def _scenario_records(dataset_folder: Path, scenario: str) -> list[CaptureRecord]:
-    manifest = load_manifest(dataset_folder)
-    records = [record for record in manifest.of_role("test") if record.folder == scenario]
-    if not records:
-        raise DataError(
-            f"dataset '{manifest.name}' has no test folder '{scenario}'",
-            hint=did_you_mean(scenario, scenarios(dataset_folder)),
-        )
-    return records
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """One capture in memory, and where its windows start."""
-
-    record: CaptureRecord
-    messages: Messages
-    starts: Int64[np.ndarray, "windows"]
-    attacks: Int64[np.ndarray, "windows"]
-    hashes: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some graphs, the capture each comes from, and its attack messages."""
-
-    graphs: Graphs
-    capture: np.ndarray
-    attacks: Int64[np.ndarray, "graphs"]
-
-
-def _load(
-    dataset_folder: Path,
-    record: CaptureRecord,
-    config: DataConfig,
-    stride: int,
-    *,
-    labels: bool = True,
-) -> _Loaded:
-    """One capture's windows; without labels, every window counts as benign."""
-    frame = load_messages(dataset_folder, record)
-    messages = Messages.from_frame(frame)
-    starts = window_starts(len(messages), config.window_messages, stride)
-    attack = frame["attack"].to_numpy() if labels else np.zeros(len(messages), dtype=bool)
-    attacks = window_attacks(attack, starts, config.window_messages)
-    hashes = window_hashes(messages, starts, config.window_messages)
-    return _Loaded(record, messages, starts, attacks, hashes)
-
-
-def _sides(loaded: Sequence[_Loaded], config: DataConfig) -> list[Int8[np.ndarray, "windows"]]:
+def _sides(loaded: Sequence[Loaded], config: DataConfig) -> list[Int8[np.ndarray, "windows"]]:
     """The side of every window, with repeats of training taken out of validation."""
     sides = [split_blocks(len(capture.starts), config) for capture in loaded]
     together = np.concatenate(sides)
@@ -222,23 +167,87 @@ def _sides(loaded: Sequence[_Loaded], config: DataConfig) -> list[Int8[np.ndarra
     return np.split(together, bounds)
 
 
-def _part(
-    capture: _Loaded, chosen: Bool[np.ndarray, "windows"], config: DataConfig, number: int
-) -> _Part:
-    graphs = build_graphs(capture.messages, capture.starts[chosen], config)
-    owner = np.full(len(graphs), number, dtype=np.int32)
-    return _Part(graphs, owner, capture.attacks[chosen])
+def _benign_profile(capture: Loaded) -> VehicleProfile:
+    return make_profile(capture.messages.at(~capture.attack), capture.record.duration_s)
 
 
-def _joined(parts: Sequence[_Part], config: DataConfig) -> _Part:
-    return _Part(
-        concatenate([part.graphs for part in parts], config),
-        np.concatenate([part.capture for part in parts]),
-        np.concatenate([part.attacks for part in parts]),
+def _others(
+    loaded: Sequence[Loaded], profiles: Sequence[VehicleProfile], number: int
+) -> VehicleProfile | None:
+    """The profile of the same vehicle from its other training captures."""
+    vehicle = loaded[number].record.vehicle
+    others = [
+        profile
+        for place, (capture, profile) in enumerate(zip(loaded, profiles, strict=True))
+        if place != number and capture.record.vehicle == vehicle
+    ]
+    return merge_profiles(others) if others else None
+
+
+def _library(
+    loaded: Sequence[Loaded], profiles: Sequence[VehicleProfile]
+) -> dict[str, VehicleProfile]:
+    vehicles = [capture.record.vehicle for capture in loaded]
+    return {
+        vehicle: merge_profiles(
+            [each for each, name in zip(profiles, vehicles, strict=True) if name == vehicle]
+        )
+        for vehicle in sorted(set(vehicles))
+    }
+
+
+def _shares(
+    capture: Loaded,
+    starts: Int64[np.ndarray, "windows"],
+    others: VehicleProfile | None,
+    config: DataConfig,
+) -> list[Share]:
+    """What each window is measured against, by lot; the same for the same capture and config."""
+    everything = np.arange(len(starts))
+    if "profile" not in config.features:
+        return [Share(everything, None, UNPROFILED)]
+    draw = np.random.default_rng(zlib.crc32(capture.record.key.encode()))
+    lot, pick = draw.random((2, len(starts)))
+    own = _own_profiles(capture, starts, config)
+    choices = np.stack([free for _, free in own], axis=1) if own else np.zeros((len(starts), 0))
+    count = choices.sum(axis=1).astype(np.int64)
+    # The lot falls on one of the window's own free profiles: the n-th one of them.
+    place = (
+        np.cumsum(choices, axis=1)
+        == (np.minimum((pick * count).astype(int), count - 1) + 1)[:, None]
     )
+    chosen = np.where(count > 0, (place & (choices > 0)).argmax(axis=1), -1) if own else count - 1
+    none, borrowed = config.unprofiled_share, config.borrowed_share
+    to_own = (lot >= none + borrowed) & (chosen >= 0)
+    to_borrow = (lot >= none) & ~to_own & (others is not None)
+    shares = [
+        Share(everything[~to_own & ~to_borrow], None, UNPROFILED),
+        Share(everything[to_borrow], others, BORROWED),
+    ]
+    return shares + [
+        Share(everything[to_own & (chosen == number)], profile, OWN)
+        for number, (profile, _) in enumerate(own)
+    ]
 
 
-def _fit(train: _Part, config: DataConfig, manifest: DatasetManifest) -> Scaler:
+def _own_profiles(
+    capture: Loaded, starts: Int64[np.ndarray, "windows"], config: DataConfig
+) -> list[tuple[VehicleProfile, Bool[np.ndarray, "windows"]]]:
+    """Profiles of some seconds of a capture, each with the windows that lie outside of them."""
+    time_s = capture.messages.time_s
+    begin_s, end_s = time_s[starts], time_s[starts + config.window_messages - 1]
+    found = []
+    room = capture.record.duration_s - config.prefix_s
+    for first_s in float(time_s[0]) + np.linspace(0, max(room, 0), _OWN_PROFILES):
+        last_s = first_s + config.prefix_s
+        inside = (time_s >= first_s) & (time_s < last_s) & ~capture.attack
+        if inside.sum() >= config.window_messages:
+            profile = make_profile(capture.messages.at(inside), config.prefix_s)
+            found.append((profile, (end_s < first_s) | (begin_s >= last_s)))
+    return found
+
+
+def _fit(train: Part, config: DataConfig, manifest: DatasetManifest) -> Scaler:
     graphs, benign = train.graphs, train.attacks == 0
     if not benign.any():
         raise DataError(
@@ -249,31 +258,11 @@ def _fit(train: _Part, config: DataConfig, manifest: DatasetManifest) -> Scaler:
         )
     nodes = np.repeat(benign, np.diff(graphs.node_ptr))
     edges = np.repeat(benign, np.diff(graphs.edge_ptr))
-    return Scaler.fit(graphs.x[nodes], graphs.edge_attr[edges], config.scale_clip)
+    names = feature_names(config.features)
+    return Scaler.fit(graphs.x[nodes], graphs.edge_attr[edges], config.scale_clip, names)
 
 
-def _save(
-    folder: Path,
-    part: _Part,
-    labels: Sequence[CaptureLabel],
-    scaler: Scaler,
-    config: DataConfig,
-    *,
-    blind: bool = False,
-) -> None:
-    fields = vars(part.graphs)
-    scaled = {"x": scaler.nodes(part.graphs.x), "edge_attr": scaler.edges(part.graphs.edge_attr)}
-    save_store(
-        folder,
-        Graphs(**{**fields, **scaled}),
-        part.capture,
-        labels,
-        None if blind else part.attacks,
-        config.window_messages,
-    )
-
-
-def _count(capture: _Loaded, side: Int8[np.ndarray, "windows"], config: DataConfig) -> CaptureSplit:
+def _count(capture: Loaded, side: Int8[np.ndarray, "windows"], config: DataConfig) -> CaptureSplit:
     attack = capture.attacks > 0
     plan = split_blocks(len(side), config)
     return CaptureSplit(
@@ -288,10 +277,6 @@ def _count(capture: _Loaded, side: Int8[np.ndarray, "windows"], config: DataConf
             len(capture.messages), config.window_messages, config.training_stride_messages
         ),
     )
-
-
-def _label(record: CaptureRecord) -> CaptureLabel:
-    return CaptureLabel(record.key, record.attack_type, record.vehicle)
 
 
 def _read(folder: Path, manifest: DatasetManifest) -> Prepared | None:
@@ -328,6 +313,7 @@ def _from_report(folder: Path, manifest: DatasetManifest, report: dict, *, made:
             folder=folder,
             dataset_hash=report["dataset_hash"],
             scaler=Scaler(**report["scaler"]),
+            vocabulary=tuple(report["vocabulary"]),
             captures=tuple(CaptureSplit(**row) for row in report["captures"]),
             train_graphs=report["train_graphs"],
             validation_graphs=report["validation_graphs"],
@@ -335,11 +321,3 @@ def _from_report(folder: Path, manifest: DatasetManifest, report: dict, *, made:
         )
     except (KeyError, TypeError) as error:
         raise _unreadable(folder / "prepare.json", f"{error!r}") from error
-
-
-def _need(records: Sequence[CaptureRecord], manifest: DatasetManifest, what: str) -> None:
-    if not records:
-        raise DataError(
-            f"dataset '{manifest.name}' has no capture in {what}",
-            hint=f"add one to the raw folder and run `kdgat data ingest {manifest.name} --raw DIR`",
-        )

@@ -1,4 +1,8 @@
-"""One training run in its folder: autoencoder or classifier, with or without a teacher."""
+"""One training run in its folder: of any kind, with or without a teacher.
+
+A model is trained by gradients on graphs here; what a library fits in one go, and what weighs other
+runs' models, have modules of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,22 @@ from pathlib import Path
 
 import torch
 
-from kdgat.configs.model import VgaeConfig
 from kdgat.configs.run import RunConfig
-from kdgat.data.batches import subset
-from kdgat.data.store import GraphStore
-from kdgat.errors import CheckpointError, DataError
+from kdgat.errors import ConfigError
 from kdgat.ledger.folder import RunFolder
 from kdgat.models.table import build_model, parameter_count
 from kdgat.progress import Progress, quiet
+from kdgat.stages.inputs import (
+    feature_counts,
+    teacher_model,
+    training_stores,
+)
 from kdgat.stages.memory import plan_training
 from kdgat.stages.prepare import Prepared
 from kdgat.stages.table import Stage
-from kdgat.training.calibration import PROBABILITY, calibrate
+from kdgat.training.calibration import calibrate
 from kdgat.training.checkpoint import (
     BEST,
-    TrainedModel,
     first_epoch_from,
     load_best,
     newest_valid,
@@ -30,6 +35,7 @@ from kdgat.training.fit import Asked, fit, nobody_asked
 from kdgat.training.ranks import Ranks, ranks_of
 from kdgat.training.scoring import score_parts
 from kdgat.training.tasks import Objective, task_of
+from kdgat.training.teacher_cache import FOLDER, cached_answers
 
 
 def train(
@@ -41,6 +47,7 @@ def train(
     teacher: RunFolder | None = None,
     progress: Progress = quiet,
     asked: Asked = nobody_asked,
+    scorers: tuple[RunFolder, ...] = (),
 ) -> dict[str, float | None]:
     """Train the run's model to its best epoch, from its newest checkpoint if it has one.
 
@@ -52,7 +59,9 @@ def train(
         memory_folder: what memory plans are made from: traced steps, calibrations.
         teacher: run of the teacher, for a distilled student.
         progress: told of every batch.
-        asked: whether somebody asked to save and stop, looked at after every step.
+        asked: whether somebody asked to save and stop, looked at after every step; what takes
+            seconds does not look.
+        scorers: runs of the models that a fusion weighs, in its config's order.
 
     Returns:
         The run's summary figures. Of several ranks the first one writes and has them; the others
@@ -61,13 +70,43 @@ def train(
     Raises:
         Paused: somebody asked for it; the same call goes on from there.
         DataError: there is no window to train or to validate on.
-        CheckpointError: the teacher's checkpoint is damaged or of another kind.
+        CheckpointError: a checkpoint of the teacher or a scorer is damaged or of another kind.
+        ConfigError: several processes are to share what one does, or a fusion's policy would
+            choose from too many weights.
         MemoryPlanError: the device is too small for a single graph.
     """
+    if stage.how != "gradient":
+        _need_one_process(config)
+    match stage.how:
+        case "policy":
+            from kdgat.stages.fusion import train_fusion
+
+            return train_fusion(run, config, stage, prepared, scorers, teacher, progress)
+        case "fitted":
+            from kdgat.stages.fitted import train_fitted
+
+            return train_fitted(run, config, stage, prepared, progress)
+        case "gradient":
+            return _train_by_gradients(
+                run, config, stage, prepared, memory_folder, teacher, progress, asked
+            )
+
+
+def _train_by_gradients(
+    run: RunFolder,
+    config: RunConfig,
+    stage: Stage,
+    prepared: Prepared,
+    memory_folder: Path,
+    teacher: RunFolder | None,
+    progress: Progress,
+    asked: Asked,
+) -> dict[str, float | None]:
+    """Train a model on graphs, in the batches that memory allows."""
     ranks = ranks_of(config.resources)
-    stores = _stores(config, stage, prepared)
-    features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
-    trained = None if teacher is None else _teacher(teacher, config, features)
+    stores = training_stores(config, stage, prepared)
+    features = feature_counts(stores[0])
+    trained = None if teacher is None else teacher_model(teacher, config, features)
     memory = plan_training(
         run,
         config,
@@ -79,7 +118,13 @@ def train(
     torch.manual_seed(config.seed)
     model = build_model(config.model, *features)
     master = None if trained is None else trained.model.requires_grad_(False)
-    objective = Objective(task_of(config.model), config.distillation, master)
+    cached = None
+    if trained is not None and memory.planned.spec.cached:
+        folder = prepared.folder / FOLDER
+        cached = cached_answers(
+            trained, config, stores, folder, on_gpu=memory.on_gpu, progress=progress
+        )
+    objective = Objective(task_of(config.model), config.distillation, master, cached)
     resume = _resume_point(run) if ranks.leads else newest_valid(run.checkpoints)[0]
     result = fit(
         model,
@@ -119,55 +164,29 @@ def plan(
     memory_folder: Path,
     teacher: RunFolder | None = None,
 ) -> None:
-    """Plan the run's memory and keep the plan, so that several ranks find the same one."""
-    stores = _stores(config, stage, prepared)
-    features = (stores[0].x.shape[1], stores[0].edge_attr.shape[1])
-    trained = None if teacher is None else _teacher(teacher, config, features)
+    """Plan the run's memory and keep the plan, so that several ranks find the same one.
+
+    Raises:
+        ConfigError: several processes are to share what one does.
+    """
+    if stage.how != "gradient":
+        _need_one_process(config)
+        return
+    stores = training_stores(config, stage, prepared)
+    features = feature_counts(stores[0])
+    trained = None if teacher is None else teacher_model(teacher, config, features)
     model = None if trained is None else trained.config.model
     ranks = Ranks(0, config.resources.nodes * config.resources.devices)
     plan_training(run, config, stores, model, memory_folder, ranks)
 
 
-def _stores(config: RunConfig, stage: Stage, prepared: Prepared) -> tuple[GraphStore, GraphStore]:
-    """Training and validation graphs that the stage is for."""
-    stores = (prepared.train(), prepared.validation())
-    if stage.benign_only:
-        stores = (_benign(stores[0]), _benign(stores[1]))
-    _need_windows(stores, config)
-    return stores
-
-
-def _benign(store: GraphStore) -> GraphStore:
-    return subset(store, torch.nonzero(store.y == 0).squeeze(1))
-
-
-def _need_windows(stores: tuple[GraphStore, GraphStore], config: RunConfig) -> None:
-    for what, store in zip(("training", "validation"), stores, strict=True):
-        if len(store) == 0:
-            raise DataError(
-                f"dataset '{config.dataset.name}' has no {what} window for {config.model.kind}",
-                hint="ingest longer captures, or lower data.window_messages",
-            )
-
-
-def _teacher(run: RunFolder, config: RunConfig, features: tuple[int, int]) -> TrainedModel:
-    """The teacher's best weights, if it is the same kind of model on the same features."""
-    path = run.checkpoints / BEST
-    trained = load_best(path)
-    theirs, ours = trained.config, config
-    if theirs.model.kind != ours.model.kind:
-        raise CheckpointError(
-            f"teacher '{run.path.name}' is a {theirs.model.kind}, the student a {ours.model.kind}",
-            hint="choose a teacher of the student's kind (`kdgat runs list`)",
+def _need_one_process(config: RunConfig) -> None:
+    if config.resources.nodes * config.resources.devices > 1:
+        raise ConfigError(
+            f"a {config.model.kind} is trained by one process, and resources.nodes x "
+            f"resources.devices is {config.resources.nodes * config.resources.devices}",
+            hint="set both to 1",
         )
-    if theirs.data != ours.data or trained.features != features:
-        raise CheckpointError(
-            f"teacher '{run.path.name}' was trained on other windows or features than the "
-            "student's data config asks for",
-            hint="give the student the teacher's data.* (`kdgat config diff`), or train a teacher "
-            "with the student's",
-        )
-    return trained
 
 
 def _resume_point(run: RunFolder) -> Path | None:
@@ -189,10 +208,7 @@ def _calibrate_best(
     """Write into the best checkpoint how its scores become decisions."""
     path = run.checkpoints / BEST
     trained = load_best(path)
-    if isinstance(config.model, VgaeConfig):
-        benign = _benign(prepared.validation())
-        parts = score_parts(trained.model, config.model, benign, config.training.max_graphs)
-        calibration = calibrate(config.model, parts)
-    else:
-        calibration = PROBABILITY
+    windows = prepared.validation()
+    parts = score_parts(trained.model, config.model, windows, config.training.max_graphs)
+    calibration = calibrate(config.model, parts, windows)
     save_best(path, trained.model, config, features, trained.epoch, calibration)

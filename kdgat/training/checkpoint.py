@@ -12,6 +12,7 @@ import pickle
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,17 @@ import torch
 from torch import nn
 
 from kdgat.configs.fields import validated
+from kdgat.configs.model import FusionConfig
 from kdgat.configs.run import RunConfig
 from kdgat.errors import CheckpointError, ConfigError
 from kdgat.ledger.files import atomic_path
+from kdgat.models.fusion import FusionModel
 from kdgat.models.table import build_model
 from kdgat.training.calibration import Calibration
+from kdgat.training.scorers import fuse
 
 BEST = "best.ckpt"
-_FORMAT = 1
+_FORMAT = 2
 # What zipfile, pickle and torch raise on files that are no checkpoints, or only nearly.
 _UNREADABLE = (
     zipfile.BadZipFile, pickle.UnpicklingError, zlib.error, struct.error, OSError, EOFError,
@@ -46,6 +50,8 @@ class TrainedModel:
     epoch: int
     calibration: Calibration | None
     """How its scores become decisions; None until training ended."""
+    scorers: tuple[TrainedModel, ...] = ()
+    """The models that a fusion weighs; its `model` holds these very ones."""
 
 
 def save_best(
@@ -55,16 +61,20 @@ def save_best(
     features: tuple[int, int],
     epoch: int,
     calibration: Calibration | None = None,
+    scorers: Sequence[TrainedModel] = (),
 ) -> None:
-    """Write the best epoch's weights; `features` counts node and edge features."""
-    content = {
-        "format": _FORMAT,
-        "config": config.model_dump(mode="json"),
-        "features": features,
-        "epoch": epoch,
-        "calibration": None if calibration is None else asdict(calibration),
-        "state": model.state_dict(),
-    }
+    """Write the best epoch's weights.
+
+    Args:
+        path: the file.
+        model: the model; of a fusion only the policy's weights are its own.
+        config: the run's config.
+        features: node and edge features that it takes.
+        epoch: the best epoch.
+        calibration: how its scores become decisions, once that is known.
+        scorers: the models that a fusion weighs, kept whole so that it needs no other file.
+    """
+    content = _packed(TrainedModel(model, config, features, epoch, calibration, tuple(scorers)))
     # By way of memory: torch's own writer tells a full disk as a RuntimeError without a reason.
     packed = io.BytesIO()
     torch.save(content, packed)
@@ -88,16 +98,54 @@ def load_best(path: Path) -> TrainedModel:
             raise TypeError(f"it holds {type(content).__name__}, not a trained model")
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']} where {_FORMAT} is expected")
-        config = validated(content["config"], f"the config in '{path}'")
-        model = build_model(config.model, *content["features"])
-        model.load_state_dict(content["state"])
-        saved = content["calibration"]
-        calibration = None if saved is None else Calibration(**saved)
-        features = (int(content["features"][0]), int(content["features"][1]))
-        return TrainedModel(model.eval(), config, features, content["epoch"], calibration)
+        return _unpacked(content, path)
     except (*_UNREADABLE, LookupError, TypeError, AttributeError, ConfigError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"checkpoint '{path}' does not fit: {reason}", hint=hint) from error
+
+
+def _packed(trained: TrainedModel) -> dict[str, Any]:
+    model, calibration = trained.model, trained.calibration
+    own = model.policy if isinstance(model, FusionModel) else model
+    return {
+        "format": _FORMAT,
+        "config": trained.config.model_dump(mode="json"),
+        "features": trained.features,
+        "epoch": trained.epoch,
+        "calibration": None if calibration is None else asdict(calibration),
+        "state": own.state_dict(),
+        "scorers": [_packed(each) for each in trained.scorers],
+    }
+
+
+def _unpacked(content: dict[str, Any], path: Path) -> TrainedModel:
+    config = validated(content["config"], f"the config in '{path}'")
+    features = (int(content["features"][0]), int(content["features"][1]))
+    scorers = tuple(_unpacked(each, path) for each in content["scorers"])
+    if isinstance(config.model, FusionConfig):
+        model = fused_model(config.model, scorers)
+        model.policy.load_state_dict(content["state"])
+    else:
+        model = build_model(config.model, *features)
+        model.load_state_dict(content["state"])
+    saved = content["calibration"]
+    calibration = None if saved is None else Calibration(**saved)
+    return TrainedModel(model.eval(), config, features, content["epoch"], calibration, scorers)
+
+
+def fused_model(config: FusionConfig, scorers: Sequence[TrainedModel]) -> FusionModel:
+    """A fusion of trained models with a fresh policy.
+
+    Raises:
+        ConfigError: the policy would choose from too many weights.
+        ValueError: the training of one of the models never ended.
+    """
+    parts = []
+    for each in scorers:
+        if each.calibration is None:
+            raise ValueError(f"a {each.config.model.kind} has no calibration")
+        parts.append((each.model, each.config.model, each.calibration))
+    return fuse(config, parts)
 
 
 def epoch_path(folder: Path, epoch: int) -> Path:

@@ -28,6 +28,7 @@ from kdgat.ledger.folder import Paused
 from kdgat.models.layers import recompute_attention
 from kdgat.progress import Progress, quiet
 from kdgat.training.checkpoint import BEST, epoch_path, keep_newest, save_best, step_path
+from kdgat.training.curriculum import curriculum_of
 from kdgat.training.module import TrainingModule
 from kdgat.training.ranks import ranks_of
 from kdgat.training.tasks import Objective
@@ -240,7 +241,14 @@ def fit(
         if config.resources.gradient_checkpointing:
             recompute_attention(model)
         module = TrainingModule(
-            model, objective, stores, config.training, config.seed, limits, resident
+            model,
+            objective,
+            stores,
+            config.training,
+            config.seed,
+            limits,
+            resident,
+            curriculum_of(config, stores[0]),
         )
         what = f"{config.model.kind} {config.size}"
         trainer = _trainer(config, [Ticker(progress, what, selection), selection], checkpoints)

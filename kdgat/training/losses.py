@@ -1,6 +1,8 @@
-"""Losses on plain tensors: soft labels, divergence from the prior, edges against absent ones."""
+"""Losses on plain tensors: soft labels, attention, divergence from the prior, absent edges."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int64
@@ -27,6 +29,20 @@ def soft_label_loss(
         soft_student, soft_teacher, reduction="batchmean", log_target=True
     )
     return temperature**2 * divergence
+
+
+def attention_distance(
+    student: Sequence[Float[Tensor, "edges"]], teacher: Sequence[Float[Tensor, "edges"]]
+) -> Float[Tensor, ""]:
+    """Mean squared difference of the attention over each edge, averaged over layers.
+
+    The last layers are compared with each other, then the ones before, as far as both have them.
+    A node's attention over its incoming edges sums to one in both models, so no map is needed
+    (after Zagoruyko and Komodakis 2017, with attention of edges in place of feature maps).
+    """
+    layers = min(len(student), len(teacher))
+    pairs = zip(student[-layers:], teacher[-layers:], strict=True)
+    return torch.stack([functional.mse_loss(ours, theirs) for ours, theirs in pairs]).mean()
 
 
 def sample(encoding: Encoding) -> Float[Tensor, "nodes latent"]:

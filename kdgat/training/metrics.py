@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int32
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
+
+from kdgat.configs.evaluation import EvaluationConfig
+from kdgat.training.bootstrap import (
+    FEWEST_BLOCKS,
+    CountFigure,
+    block_starts,
+    drawn,
+    figure,
+    outcome_counts,
+    percentiles,
+    ranking,
+    unseen_errors,
+)
+
+Threshold = float | Float64[np.ndarray, "windows"]
+"""One for all windows, or each window's own."""
+_WITH_ATTACKS = frozenset({"f1", "precision", "recall", "mcc"})
+"""Figures without a meaning where no window is an attack."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +63,7 @@ class WindowMetrics:
 
 def window_metrics(
     score: Float64[np.ndarray, "windows"],
-    threshold: float,
+    threshold: Threshold,
     attack: Bool[np.ndarray, "windows"],
     capture: Int32[np.ndarray, "windows"],
     start_s: Float64[np.ndarray, "windows"],
@@ -78,6 +97,64 @@ def window_metrics(
         delay_windows=delay_windows,
         delay_s=delay_s,
     )
+
+
+def window_intervals(
+    score: Float64[np.ndarray, "windows"],
+    threshold: Threshold,
+    attack: Bool[np.ndarray, "windows"],
+    capture: Int32[np.ndarray, "windows"],
+    config: EvaluationConfig,
+    seed: int,
+) -> dict[str, tuple[float, float]]:
+    """Intervals of figures of `WindowMetrics`, by name, over blocks of consecutive windows.
+
+    Percentiles of samples of blocks, drawn with replacement. Where no error of a kind was seen, no
+    sample has one, so an interval reaches at least to the figure with as many as the exact binomial
+    bound allows. Left out are figures without a meaning, all of them where there are too few
+    blocks, and AUROC where every pair of windows is ranked right, of which samples tell nothing.
+
+    Args:
+        score: windows in their captures' order.
+        threshold: an alarm is a score of at least this.
+        attack: what the windows are.
+        capture: which capture each is of.
+        config: samples, windows in a block, confidence.
+        seed: of the draws.
+    """
+    starts = block_starts(capture, config.block_windows) if len(score) else np.zeros(0, np.int64)
+    if config.resamples == 0 or len(starts) < FEWEST_BLOCKS:
+        return {}
+    alarm = score >= threshold
+    counts = outcome_counts(alarm, attack, starts)
+    both = 0 < int(attack.sum()) < len(attack)
+    auroc = ranking(score, attack, starts) if both else None
+    sums, ranks = [], []
+    for weights in drawn(np.random.default_rng(seed), len(starts), config.resamples):
+        sums.append(weights @ counts)
+        if auroc is not None:
+            ranks.append(auroc(weights))
+    whole, sampled = counts.sum(axis=0), np.concatenate(sums)
+    ends = np.stack((whole, unseen_errors(whole, config.confidence)))
+    found: dict[str, tuple[float, float]] = {}
+    for name in get_args(CountFigure):
+        interval = percentiles(figure(name, sampled), config.confidence)
+        point, worst = figure(name, ends).tolist()
+        meant = attack.any() or name not in _WITH_ATTACKS
+        if interval is not None and meant and not np.isnan(point):
+            found[name] = _around(interval, point, worst)
+    if ranks and 0 < (point := float(roc_auc_score(attack, score))) < 1:
+        interval = percentiles(np.concatenate(ranks), config.confidence)
+        if interval is not None:
+            found["auroc"] = _around(interval, point, point)
+    return found
+
+
+def _around(interval: tuple[float, float], point: float, worst: float) -> tuple[float, float]:
+    """The interval, stretched to hold the figure itself and what unseen errors would make of it."""
+    low, high = interval
+    worst = point if np.isnan(worst) else worst
+    return min(low, point, worst), max(high, point)
 
 
 def _delays(

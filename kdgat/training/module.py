@@ -13,9 +13,10 @@ from kdgat.configs.training import TrainingConfig
 from kdgat.data.batches import BatchLoader, GraphBatch
 from kdgat.data.packing import UNLIMITED, BatchLimits
 from kdgat.data.store import GraphStore
+from kdgat.training.curriculum import Curriculum
 from kdgat.training.means import EpochMeans
 from kdgat.training.optimizer import build_optimizer
-from kdgat.training.tasks import Objective
+from kdgat.training.tasks import Objective, Phase
 
 _SEEDS = 2**63
 """Seeds that torch takes."""
@@ -26,7 +27,8 @@ class TrainingModule(L.LightningModule):
 
     Every step seeds torch from (seed, epoch, step), so that a run resumed at an epoch draws the
     dropout and the samples that it would have drawn without the interruption. Of several ranks
-    each draws its own.
+    each draws its own. A student's projections to its teacher's widths are a part of this module,
+    trained and kept in its checkpoints, and no part of the model.
     """
 
     def __init__(
@@ -38,22 +40,24 @@ class TrainingModule(L.LightningModule):
         seed: int,
         limits: BatchLimits = UNLIMITED,
         resident: bool = False,
+        curriculum: Curriculum | None = None,
     ) -> None:
         super().__init__()
         self.model = model
-        self.objective = objective
+        self.objective = objective.prepared(model, seed)
+        self.projections = self.objective.projections
         self.stores = stores
         self.config = config
         self.seed = seed
         self.limits = limits
         self.resident = resident
+        self.curriculum = curriculum
         self._means = {"train": EpochMeans(), "val": EpochMeans()}
 
     def on_fit_start(self) -> None:
         """Bring the teacher to the device, and the graphs where the plan says so."""
-        if self.objective.teacher is not None:
-            # No submodule of this one, so that no checkpoint keeps it; so Lightning leaves it.
-            self.objective.teacher.to(self.device)
+        # The teacher is no submodule, so that no checkpoint keeps it; so Lightning leaves it.
+        self.objective = self.objective.to(self.device)
         if self.resident:
             train, validation = self.stores
             self.stores = (train.to(self.device), validation.to(self.device))
@@ -68,6 +72,7 @@ class TrainingModule(L.LightningModule):
             min_steps=self.config.min_steps_per_epoch,
             rank=self.trainer.global_rank,
             ranks=self.trainer.world_size,
+            chosen=None if self.curriculum is None else self.curriculum.chosen,
         )
         loader.set_epoch(self.current_epoch)
         return loader
@@ -118,15 +123,15 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, and a cosine down to nothing over all epochs."""
-        optimizer = build_optimizer(self.model.parameters(), self.config)
+        optimizer = build_optimizer(self.parameters(), self.config)
         schedule = CosineAnnealingLR(optimizer, T_max=self.config.max_epochs)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule}}
 
-    def _step(self, batch: GraphBatch, batch_idx: int, phase: str) -> dict[str, Tensor]:
+    def _step(self, batch: GraphBatch, batch_idx: int, phase: Phase) -> dict[str, Tensor]:
         step_seed = (self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx
         if self.trainer.world_size > 1:
             step_seed = step_seed * 1_000_003 + self.trainer.global_rank
         torch.manual_seed(step_seed % _SEEDS)
-        terms = self.objective(self.model, batch)
+        terms = self.objective(self.model, batch, phase)
         self._means[phase].add(terms, batch.num_graphs)
         return terms

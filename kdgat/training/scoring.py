@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import torch
 from jaxtyping import Float64
@@ -21,7 +23,7 @@ def score_parts(
 ) -> Float64[np.ndarray, "windows parts"]:
     """The task's score of each window; the model is put into evaluation mode."""
     task = task_of(config)
-    device = next(model.parameters()).device
+    device = next(chain(model.parameters(), model.buffers())).device
     model.eval()
     with torch.inference_mode():
         parts = [

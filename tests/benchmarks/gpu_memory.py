@@ -42,8 +42,10 @@ from kdgat.memory.programs import own_programs
 from kdgat.memory.replay import Replay, replay
 from kdgat.memory.run import RunPlan, plan_run
 from kdgat.models.table import build_model
+from kdgat.training.checkpoint import TrainedModel
 from kdgat.training.fit import fit
 from kdgat.training.tasks import Objective, task_of
+from kdgat.training.teacher_cache import cached_answers
 from tests.unit.memory.runs import FEATURES, random_store, run_batches, spec_of, with_training
 
 GIB = 2**30
@@ -171,10 +173,15 @@ def train(job: Job) -> tuple[int, str | None]:
         done = max(done, batches)
 
     with tempfile.TemporaryDirectory() as folder:
+        answers = None
+        if frozen is not None and teacher is not None and job.planned.spec.cached:
+            master = TrainedModel(frozen, RunConfig(model=teacher), FEATURES, 0, None)
+            on_gpu = job.planned.spec.device == "cuda"
+            answers = cached_answers(master, config, job.stores, Path(folder), on_gpu=on_gpu)
         try:
             fit(
                 build_model(config.model, *FEATURES),
-                Objective(task_of(config.model), config.distillation, frozen),
+                Objective(task_of(config.model), config.distillation, frozen, answers),
                 job.stores,
                 config,
                 Path(folder),

@@ -50,6 +50,48 @@ def test_the_leaderboard_as_json_has_a_table_for_each_provenance(
     assert tables[1]["rows"][0]["score"]["low"] is None
 
 
+def test_the_leaderboard_is_narrowed_in_the_words_of_overrides(swept: Tiny, kdgat: Command) -> None:
+    (table,) = kdgat("leaderboard", "dataset=made", "--json").json["tables"]
+    assert (table["dataset"], table["provenance"]) == ("made", "simulated")
+    (table,) = kdgat("leaderboard", "dataset=set_01", "protocol=zero_shot", "--json").json["tables"]
+    assert (table["dataset"], table["protocol"], table["split"]) == ("set_01", "zero_shot", "test")
+    fronts = kdgat("pareto", "dataset=made", "--json").json["fronts"]
+    assert [front["dataset"] for front in fronts] == ["made"]
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"), [("datasets=set_01", "dataset"), ("dataset", "dataset=hcrl_sa")]
+)
+def test_what_narrows_no_table_is_told(swept: Tiny, kdgat: Command, word: str, hint: str) -> None:
+    said = kdgat("leaderboard", word)
+    assert said.code == 2
+    assert hint in said.err
+
+
+def test_a_baseline_that_is_ahead_is_said_below_the_table(empty: Tiny, kdgat: Command) -> None:
+    ws = Workspace(root=empty.root, home=empty.home)
+    judged(ws, 0.6, protocols={"adapted": 0.9})
+    judged(ws, 0.8, model="profile", protocols={"adapted": 0.7})
+    text = " ".join(kdgat("leaderboard").out.split())
+    assert text.count("baseline ahead on") == 3
+    assert "the baseline set_01-profile-large is ahead of every graph model" in text
+    (_, adapted) = kdgat("leaderboard", "--json").json["tables"]
+    assert adapted["beaten"] == []
+
+
+def test_figures_side_by_side_have_a_table_for_each_protocol(empty: Tiny, kdgat: Command) -> None:
+    ws = Workspace(root=empty.root, home=empty.home)
+    runs = [
+        judged(ws, score, seed=seed, protocols={"adapted": score + 0.2}).run_id
+        for seed, score in enumerate((0.5, 0.6))
+    ]
+    text = " ".join(kdgat("compare", *runs).out.split())
+    for protocol in ("zero_shot", "adapted"):
+        assert f"{protocol} protocol, test split: 2,000 windows in 2 scenarios" in text
+    alone = " ".join(kdgat("compare", *runs, "--protocol", "adapted").out.split())
+    assert "zero_shot" not in alone
+
+
 def test_what_was_trained_here_can_be_ranked(trained: Tiny, kdgat: Command) -> None:
     said = kdgat("leaderboard", "--dataset", "simulated", "--metric", "auroc", "--json")
     (table,) = said.json["tables"]

@@ -1,6 +1,8 @@
-"""One reader per on-disk format, each with `read(path) -> Capture`.
+"""One reader per on-disk format, each with `parse(path, text, head) -> Capture`.
 
-FORMATS says which module reads which format; `kdgat.data.reading` imports the one asked for.
+`text` is the capture or a part of it in whole lines, and `head` the capture's first line, which may
+tell its layout. FORMATS says which module reads which format; `kdgat.data.reading` imports the one
+asked for.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from kdgat.data.formats.payloads import decode_payloads, hex_number
-from kdgat.data.formats.text import bad_row
+from kdgat.data.formats.text import BadRows
 from kdgat.data.messages import EXTENDED_ID_MAX, MESSAGE_SCHEMA, Capture
 from kdgat.data.names import is_attack_free
 from kdgat.data.oddities import Oddity
@@ -24,39 +24,39 @@ def assemble(path: Path, fields: pl.DataFrame, separator: str = "") -> Capture:
     """The capture in `path`, from one row of `fields` a message, in the file's order.
 
     Args:
-        path: the raw file, for what is said about it.
+        path: the raw file, whose name may say that it is free of attacks.
         fields: `line` (from 1), and as text `timestamp` (seconds), `arbitration_id` (hex) and
             `payload` (hex bytes, null when empty); `attack` (Boolean). Where the format has them
             also `dlc` (text), and Booleans `remote`, `extended`, `fd`, `error`.
         separator: what stands between two bytes of a payload.
 
     Raises:
-        DataError: no row, or a timestamp or an arbitration id that can't be parsed.
+        BadRows: no row, or timestamps or arbitration ids that can't be parsed.
     """
     if fields.is_empty():
-        raise bad_row(path, 1, "there is no message in the file")
+        raise BadRows((1,), "there is no message in the file")
     numbers = fields.select(
         pl.col("timestamp").cast(pl.Float64, strict=False),
         hex_number(pl.col("arbitration_id"), pl.UInt32).alias("arbitration_id"),
     )
     decoded = decode_payloads(fields["payload"], separator)
     messages = decoded.with_columns(
-        _check_times(path, fields, numbers["timestamp"]),
-        _check_ids(path, fields, numbers["arbitration_id"]),
+        _check_times(fields, numbers["timestamp"]),
+        _check_ids(fields, numbers["arbitration_id"]),
         fields["attack"],
         decoded["malformed"] | _flag(fields, "error"),
     ).select(pl.col(name).cast(dtype) for name, dtype in MESSAGE_SCHEMA.items())
     return Capture(messages, _oddities(path, fields, messages, decoded["malformed"]))
 
 
-def _check_times(path: Path, fields: pl.DataFrame, seconds: pl.Series) -> pl.Series:
+def _check_times(fields: pl.DataFrame, seconds: pl.Series) -> pl.Series:
     good = seconds.is_finite().fill_null(False)
     if not good.all():
-        _complain(path, fields, ~good, "timestamp", "a number of seconds")
+        _complain(fields, ~good, "timestamp", "a number of seconds")
     return seconds
 
 
-def _check_ids(path: Path, fields: pl.DataFrame, ids: pl.Series) -> pl.Series:
+def _check_ids(fields: pl.DataFrame, ids: pl.Series) -> pl.Series:
     length = fields["arbitration_id"].str.len_bytes()
     if "error" in fields.columns:
         # SocketCAN marks an error frame by a bit above the id.
@@ -65,13 +65,13 @@ def _check_ids(path: Path, fields: pl.DataFrame, ids: pl.Series) -> pl.Series:
     good = good.fill_null(False)
     if not good.all():
         expected = f"a hexadecimal id up to {EXTENDED_ID_MAX:X}"
-        _complain(path, fields, ~good, "arbitration_id", expected)
+        _complain(fields, ~good, "arbitration_id", expected)
     return ids
 
 
-def _complain(path: Path, fields: pl.DataFrame, bad: pl.Series, name: str, expected: str) -> None:
-    row = fields.row(int(bad.arg_true()[0]), named=True)
-    raise bad_row(path, row["line"], f"{name} '{row[name] or ''}' is not {expected}")
+def _complain(fields: pl.DataFrame, bad: pl.Series, name: str, expected: str) -> None:
+    first = fields[name].filter(bad)[0]
+    raise BadRows(fields["line"].filter(bad), f"{name} '{first or ''}' is not {expected}")
 
 
 def _flag(fields: pl.DataFrame, name: str) -> pl.Series:

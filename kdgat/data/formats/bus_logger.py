@@ -17,16 +17,16 @@ from kdgat.data.messages import Capture
 _GROUPS = ("timestamp", "arbitration_id", "flags", "dlc", "payload")
 
 
-def read_frames(path: Path, lines: pl.DataFrame, pattern: str, layout: str) -> Capture:
+def parse_frames(path: Path, lines: pl.DataFrame, pattern: str, layout: str) -> Capture:
     """The capture whose `lines` (of `cut_lines`) match `pattern`, a regular expression.
 
     Its groups are timestamp, arbitration id, flags, DLC and payload; `layout` says the same to a
     person. Every message is benign.
 
     Raises:
-        DataError: a line that does not match, or a value in it that can't be parsed.
+        BadRows: lines that do not match, or with a value that can't be parsed.
     """
-    frames = match_lines(path, lines, pattern, _GROUPS, layout)
+    frames = match_lines(lines, pattern, _GROUPS, layout)
     flags = pl.col("flags")
     fields = frames.select(
         "line",

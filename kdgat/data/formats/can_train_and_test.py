@@ -12,23 +12,23 @@ from pathlib import Path
 import polars as pl
 
 from kdgat.data.formats.assembly import assemble
-from kdgat.data.formats.text import bad_row, cut_lines, read_text
+from kdgat.data.formats.text import BadRows, cut_lines
 from kdgat.data.messages import Capture
-from kdgat.errors import DataError
 
 HEADER = ("timestamp", "arbitration_id", "data_field", "attack")
 
 
-def read(path: Path) -> Capture:
-    """The capture in `path`, in the file's order.
+def parse(path: Path, text: bytes, head: str) -> Capture:
+    """The messages in `text`, in its order; `head` is the first line of the capture `path`.
+
+    It is the header, with which `text` may begin.
 
     Raises:
-        DataError: not a readable text file, another header, or a row that can't be parsed.
+        BadRows: another header, or rows that can't be parsed.
     """
-    text = read_text(path)
-    _check_header(path, text)
-    rows = _drop_blank(_parse(path, text))
-    _check_rows(path, text, rows)
+    _check_header(head)
+    rows = _drop_blank(_cut(text))
+    _check_rows(text, rows)
     fields = rows.select(
         "line",
         "timestamp",
@@ -39,29 +39,31 @@ def read(path: Path) -> Capture:
     return assemble(path, fields)
 
 
-def _check_header(path: Path, text: bytes) -> None:
-    end = text.find(b"\n")
-    found = text[: end if end >= 0 else None].decode().removeprefix("\ufeff").strip()
-    if tuple(found.split(",")) != HEADER:
-        raise DataError(
-            f"'{path}', line 1: expected the header '{','.join(HEADER)}', found '{found[:80]}'",
-            hint="check that the dataset's format is the file's",
-        )
+def is_header(line: str) -> bool:
+    """Whether the columns are named so."""
+    return tuple(line.removeprefix("\ufeff").strip().split(",")) == HEADER
 
 
-def _parse(path: Path, text: bytes) -> pl.DataFrame:
+def _check_header(head: str) -> None:
+    if not is_header(head):
+        raise BadRows((1,), f"expected the header '{','.join(HEADER)}', found '{head[:80]}'")
+
+
+def _cut(text: bytes) -> pl.DataFrame:
     """All fields as text: as a number, the id 1E5 would be 100,000."""
+    header = is_header(text.partition(b"\n")[0].decode())
     try:
         return pl.read_csv(
-            text,
+            # Without a header, polars would take the number of columns from the first line.
+            text if header else ",".join(HEADER).encode() + b"\n" + text,
             schema=dict.fromkeys(HEADER, pl.String),
             quote_char=None,
             row_index_name="line",
-            row_index_offset=2,
+            row_index_offset=1 + header,
         )
     except pl.exceptions.PolarsError as error:
-        _check_widths(path, text)
-        raise DataError(f"can't parse '{path}': {error}", hint="check that it is CSV") from error
+        _check_widths(text)
+        raise BadRows((1,), f"polars can't take it for CSV: {error}") from error
 
 
 def _drop_blank(rows: pl.DataFrame) -> pl.DataFrame:
@@ -71,22 +73,22 @@ def _drop_blank(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(~(nothing & (pl.col("timestamp").fill_null("").str.strip_chars() == "")))
 
 
-def _check_rows(path: Path, text: bytes, rows: pl.DataFrame) -> None:
+def _check_rows(text: bytes, rows: pl.DataFrame) -> None:
     """A label is 0 or 1; where there is none, the row may be too short."""
     bad = ~rows["attack"].is_in(["0", "1"]).fill_null(False)
     if not bad.any():
         return
-    _check_widths(path, text)
-    row = rows.row(int(bad.arg_true()[0]), named=True)
-    raise bad_row(path, row["line"], f"attack '{row['attack'] or ''}' is not 0 or 1")
+    _check_widths(text)
+    wrong = rows.filter(bad)
+    raise BadRows(wrong["line"], f"attack '{wrong['attack'][0] or ''}' is not 0 or 1")
 
 
-def _check_widths(path: Path, text: bytes) -> None:
-    """Name the first row that has not one field a column."""
+def _check_widths(text: bytes) -> None:
+    """Name the rows that have not one field a column."""
     lines = cut_lines(text)
     widths = lines["text"].str.count_matches(",", literal=True) + 1
     wrong = (widths != len(HEADER)).arg_true()
     if not wrong.is_empty():
-        line, row = lines.row(int(wrong[0]))
-        complaint = f"expected {len(HEADER)} fields, found {widths[int(wrong[0])]}: '{row[:80]}'"
-        raise bad_row(path, line, complaint)
+        row, width = lines["text"][int(wrong[0])], widths[int(wrong[0])]
+        complaint = f"expected {len(HEADER)} fields, found {width}: '{row[:80]}'"
+        raise BadRows(lines["line"].gather(wrong), complaint)

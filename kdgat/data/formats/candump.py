@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from kdgat.data.formats.assembly import assemble
-from kdgat.data.formats.text import cut_lines, match_lines, read_text
+from kdgat.data.formats.text import cut_lines, match_lines
 from kdgat.data.messages import Capture
 
 # Both have the groups time, id, mark and data: `#` or `##`, or the DLC in brackets.
@@ -26,15 +26,15 @@ _LAYOUT = "(time) interface id#data"
 _ERROR_FLAG = 0x2000_0000
 
 
-def read(path: Path) -> Capture:
-    """The capture in `path`, in the file's order.
+def parse(path: Path, text: bytes, head: str) -> Capture:
+    """The messages in `text`, in its order; `head` is the first line of the capture `path`.
 
     Raises:
-        DataError: not a readable text file, or a row that can't be parsed.
+        BadRows: rows that can't be parsed.
     """
-    lines = cut_lines(read_text(path))
-    console = "#" not in lines["text"][0] and "[" in lines["text"][0]
-    frames = match_lines(path, lines, _CONSOLE if console else _LOG, _FIELDS, _LAYOUT)
+    lines = cut_lines(text)
+    console = "#" not in head and "[" in head
+    frames = match_lines(lines, _CONSOLE if console else _LOG, _FIELDS, _LAYOUT)
     fields = frames.select(
         "line",
         "timestamp",

@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from kdgat.data.formats.assembly import assemble
-from kdgat.data.formats.bus_logger import read_frames
-from kdgat.data.formats.text import bad_row, cut_lines, read_text
+from kdgat.data.formats.bus_logger import parse_frames
+from kdgat.data.formats.text import BadRows, cut_lines
 from kdgat.data.messages import Capture
 
 _NORMAL_RUN = r"^Timestamp:\s*(\S+)\s+ID:\s*(\S+)\s+(\S+)\s+DLC:\s*(\S+)(?:\s+(.*))?$"
@@ -23,28 +23,29 @@ _LAYOUT = "Timestamp: time ID: id flags DLC: dlc bytes"
 _FIELDS = ("timestamp", "arbitration_id", "dlc", "rest")
 
 
-def read(path: Path) -> Capture:
-    """The capture in `path`, in the file's order.
+def parse(path: Path, text: bytes, head: str) -> Capture:
+    """The messages in `text`, in its order; `head` is the first line of the capture `path`.
 
     Raises:
-        DataError: not a readable text file, or a row that can't be parsed.
+        BadRows: rows that can't be parsed.
     """
-    lines = cut_lines(read_text(path))
-    if lines["text"][0].startswith("Timestamp:"):
-        return read_frames(path, lines, _NORMAL_RUN, _LAYOUT)
-    return assemble(path, _cut(path, lines), separator=",")
+    lines = cut_lines(text)
+    if head.startswith("Timestamp:"):
+        return parse_frames(path, lines, _NORMAL_RUN, _LAYOUT)
+    return assemble(path, _cut(lines), separator=",")
 
 
-def _cut(path: Path, lines: pl.DataFrame) -> pl.DataFrame:
+def _cut(lines: pl.DataFrame) -> pl.DataFrame:
     # A spreadsheet that saved the file fills short rows with commas.
     text = lines["text"].str.strip_chars_end(",")
     rows = text.str.splitn(",", len(_FIELDS)).struct.rename_fields(_FIELDS).struct.unnest()
     short = rows["rest"].is_null().arg_true()
     if not short.is_empty():
-        line, row = lines.row(int(short[0]))
-        raise bad_row(path, line, f"expected 'time,id,dlc,bytes,label', found '{row[:80]}'")
+        row = lines["text"][int(short[0])]
+        complaint = f"expected 'time,id,dlc,bytes,label', found '{row[:80]}'"
+        raise BadRows(lines["line"].gather(short), complaint)
     rest = rows["rest"]
-    _check_labels(path, lines["line"], rest)
+    _check_labels(lines["line"], rest)
     return rows.select(
         lines["line"],
         "timestamp",
@@ -56,9 +57,8 @@ def _cut(path: Path, lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _check_labels(path: Path, lines: pl.Series, rest: pl.Series) -> None:
+def _check_labels(lines: pl.Series, rest: pl.Series) -> None:
     good = rest.str.contains(r"(?:^|,)[RT]$")
     if not good.all():
-        row = int((~good).arg_true()[0])
-        label = rest[row].rsplit(",", 1)[-1]
-        raise bad_row(path, int(lines[row]), f"the label '{label}' is not R or T")
+        label = rest.filter(~good)[0].rsplit(",", 1)[-1]
+        raise BadRows(lines.filter(~good), f"the label '{label}' is not R or T")

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdgat.data.formats.bus_logger import read_frames
-from kdgat.data.formats.text import cut_lines, read_text
+from kdgat.data.formats.bus_logger import parse_frames
+from kdgat.data.formats.text import cut_lines
 from kdgat.data.messages import Capture
 
 _PATTERN = r"^(\S+)\s+(\S+)\s+(\S+)\s+(\S+)(?:\s+(.*))?$"
 _LAYOUT = "time id flags dlc bytes"
 
 
-def read(path: Path) -> Capture:
-    """The capture in `path`, in the file's order.
+def parse(path: Path, text: bytes, head: str) -> Capture:  # noqa: ARG001
+    """The messages in `text`, in its order; `head` is the first line of the capture `path`.
 
     Raises:
-        DataError: not a readable text file, or a row that can't be parsed.
+        BadRows: rows that can't be parsed.
     """
-    return read_frames(path, cut_lines(read_text(path)), _PATTERN, _LAYOUT)
+    return parse_frames(path, cut_lines(text), _PATTERN, _LAYOUT)

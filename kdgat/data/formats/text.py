@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +19,25 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _AGAIN = "fetch the file again, or leave it out of the raw folder"
 
 
+class BadRows(Exception):
+    """Rows that a reader can't take; it may have found others had these been left out.
+
+    `lines` are all that it found to have one kind of fault, and `complaint` is about the first.
+    """
+
+    def __init__(self, lines: pl.Series | Sequence[int], complaint: str) -> None:
+        super().__init__(complaint)
+        self.lines = tuple(int(line) for line in lines)
+        self.complaint = complaint
+
+    def told(self, path: Path) -> DataError:
+        """The mistake of whoever wants every row of the capture `path` to be good."""
+        return DataError(
+            f"'{path}', line {self.lines[0]}: {self.complaint}",
+            hint="mend or delete that line, or check that the dataset's format is the file's",
+        )
+
+
 def read_text(path: Path) -> bytes:
     """The unpacked bytes of `path`: UTF-8 text with at least one line.
 
@@ -26,18 +46,25 @@ def read_text(path: Path) -> bytes:
     """
     try:
         raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file '{path}'", hint="check the path") from error
-    except IsADirectoryError as error:
-        raise DataError(f"'{path}' is a folder", hint="name one file of it") from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(f"can't read '{path}': {reason}", hint="check its permissions") from error
+        raise unreadable(path, error) from error
     text = _unpack(path, raw)
     _check_text(path, text)
     if text.isspace() or not text:
         raise DataError(f"'{path}' is empty", hint=_AGAIN)
     return text
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """What to tell the user about a capture that the file system does not give."""
+    match error:
+        case FileNotFoundError():
+            return DataError(f"there is no file '{path}'", hint="check the path")
+        case IsADirectoryError():
+            return DataError(f"'{path}' is a folder", hint="name one file of it")
+        case _:
+            reason = error.strerror or str(error)
+            return DataError(f"can't read '{path}': {reason}", hint="check its permissions")
 
 
 def cut_lines(text: bytes) -> pl.DataFrame:
@@ -57,27 +84,19 @@ def cut_lines(text: bytes) -> pl.DataFrame:
 
 
 def match_lines(
-    path: Path, lines: pl.DataFrame, pattern: str, names: tuple[str, ...], layout: str
+    lines: pl.DataFrame, pattern: str, names: tuple[str, ...], layout: str
 ) -> pl.DataFrame:
     """`line` and the groups of `pattern`, called `names`, of the `lines` that `cut_lines` made.
 
     Raises:
-        DataError: a line that does not match; `layout` tells a person what was expected.
+        BadRows: lines that do not match; `layout` tells a person what was expected.
     """
     cut = lines["text"].str.extract_groups(pattern).struct.rename_fields(names).struct.unnest()
     wrong = cut[names[0]].is_null().arg_true()
     if not wrong.is_empty():
-        line, text = lines.row(int(wrong[0]))
-        raise bad_row(path, line, f"expected '{layout}', found '{text[:80]}'")
+        text = lines["text"][int(wrong[0])]
+        raise BadRows(lines["line"].gather(wrong), f"expected '{layout}', found '{text[:80]}'")
     return cut.insert_column(0, lines["line"])
-
-
-def bad_row(path: Path, line: int, complaint: str) -> DataError:
-    """What to tell the user about one row that can't be read."""
-    return DataError(
-        f"'{path}', line {line}: {complaint}",
-        hint="mend or delete that line, or check that the dataset's format is the file's",
-    )
 
 
 def _unpack(path: Path, raw: bytes) -> bytes:

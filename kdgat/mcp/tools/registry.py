@@ -115,7 +115,12 @@ def _leaderboard(
         "parameters", "latency_ms",
     )  # fmt: skip
     boards = [f"board {number}: {each.title}" for number, each in enumerate(found.tables, 1)]
-    notes = (*boards, *found.notes)
+    beaten = [
+        f"board {number}: {each.words(board.metric)}"
+        for number, board in enumerate(found.tables, 1)
+        for each in board.beaten
+    ]
+    notes = (*boards, *beaten, *found.notes)
     return table("leaderboard", columns, rows, cursor, limit, notes=notes)
 
 
@@ -158,7 +163,9 @@ def _effect(
     )  # fmt: skip
     confounded = ", ".join(each.field for each in found.confounders)
     notes = (f"confounded with {confounded}",) if confounded else ()
-    title = f"{found.axis} against {found.what}, {found.dataset} ({found.provenance})"
+    title = (
+        f"{found.axis} against {found.what}, {found.dataset} ({found.provenance}, {found.protocol})"
+    )
     return table(title, columns, rows, cursor, limit, notes=(*notes, *found.cautions))
 
 

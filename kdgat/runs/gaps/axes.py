@@ -55,7 +55,6 @@ _DROPOUT = Axis("model.dropout", choices=("0.0", "0.1", "0.3"))
 AXES: dict[str, tuple[Axis, ...]] = {
     "gat": (_RATE, _WIDTH, Axis("model.layers", (0.5, 2)), _DROPOUT, _HEADS, *_TRAINING),
     "vgae": (
-        Axis("model.threshold_quantile", choices=("0.99", "0.995", "0.999")),
         _RATE, Axis("model.latent", (0.5, 2)), Axis("model.kl_weight", (0.1, 10)), _WIDTH,
         Axis("model.edge_weight", (0.5, 2)), *_TRAINING,
     ),
@@ -68,6 +67,10 @@ AXES: dict[str, tuple[Axis, ...]] = {
         Axis("model.max_leaf_nodes", (0.5, 2)),
     ),
     "mlp": (_RATE, _WIDTH, Axis("model.layers", (0.5, 2)), _DROPOUT),
+    "profile": (
+        Axis("model.learning_rate", (0.3, 3)), Axis("model.iterations", (0.5, 2)),
+        Axis("model.max_leaf_nodes", (0.5, 2)),
+    ),
 }  # fmt: skip
 """By kind of model, what matters most first."""
 DISTILLATION = (

@@ -74,7 +74,7 @@ def _is_own(name: str, params: Mapping[str, str | None]) -> bool:
     alone = params.get("distillation.teacher") is None
     return not (
         name in ("size", "model.kind")
-        or name.startswith(("dataset.", "resources."))
+        or name.startswith(("dataset.", "resources.", "evaluation."))
         or (alone and name.startswith("distillation."))
     )
 

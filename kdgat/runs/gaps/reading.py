@@ -26,7 +26,7 @@ from kdgat.runs.gaps.facts import (
 from kdgat.runs.gaps.finding import SHOWN_RUNS
 from kdgat.runs.gaps.settings import FEWEST_PAIRS
 from kdgat.runs.history import History
-from kdgat.runs.scores import HASHES, JUDGED, Question
+from kdgat.runs.scores import JUDGED, Question, named
 
 _MOST_VALUES = 50
 """Values of a field that are compared with each other; of more, a sweep is no longer by hand."""
@@ -43,7 +43,7 @@ current AS MATERIALIZED (
 _COOKED = (
     JUDGED
     + """,
-hashes AS MATERIALIZED ({hashes}),
+{named},
 figured AS (
     SELECT run_id,
         max(value) FILTER (name = 'parameters' AND scenario IS NULL) AS parameters,
@@ -59,7 +59,7 @@ figured AS (
 ),
 cooked AS MATERIALIZED (
     SELECT
-        j.*, h.plain, h.kd, coalesce(t.plain, hash(j.teacher)) AS of_teacher,
+        j.*, h.plain, h.kd, coalesce(t.plain, hash(j.teacher)) AS of_teacher, c.made_of,
         CASE WHEN scored = max(scored) OVER (PARTITION BY arena) THEN j.score END AS figure,
         f.parameters, f.known, f.unknown, f.unknown_auroc, r.created_at, r.digest, r.graphs
     FROM judged j
@@ -68,6 +68,7 @@ cooked AS MATERIALIZED (
     LEFT JOIN figured f ON f.run_id = j.evaluation
     LEFT JOIN hashes h ON h.run_id = j.subject
     LEFT JOIN hashes t ON t.run_id = j.teacher
+    LEFT JOIN scorers c ON c.run_id = j.subject
     WHERE d.content_hash IS NULL OR j.dataset_hash = d.content_hash
 )"""
 )
@@ -76,8 +77,8 @@ _JUDGED = (
     + """
 SELECT
     provenance, dataset, dataset_hash, windows_key, model, size, distilled, subject, seed,
-    CASE WHEN distilled THEN hash(plain, kd, of_teacher, stage_version)
-        ELSE hash(coalesce(plain, hash(subject)), stage_version) END,
+    CASE WHEN distilled THEN hash(plain, kd, of_teacher, made_of, stage_version)
+        ELSE hash(coalesce(plain, hash(subject)), made_of, stage_version) END,
     figure, digest, graphs, teacher, stage_version, created_at, parameters, known, unknown,
     unknown_auroc
 FROM cooked ORDER BY subject"""
@@ -98,7 +99,7 @@ cells AS (
             CASE WHEN of_kd THEN plain ELSE xor(plain, leaf) END,
             CASE WHEN distilled THEN CASE WHEN of_kd THEN xor(kd, leaf) ELSE kd END END,
             CASE WHEN distilled THEN of_teacher END,
-            stage_version
+            made_of, stage_version
         ) AS rest,
         max(subject) AS subject, arg_max(figure, subject) AS figure,
         arg_max(parameters, subject) AS parameters, max(created_at) AS created_at
@@ -140,8 +141,9 @@ SELECT provenance, dataset, model, size, distilled, name,
     count(DISTINCT coalesce(value, 'null')), any_value(value)
 FROM current JOIN params USING (run_id)
 WHERE subject IS NULL AND state = 'completed'
-    AND name NOT IN ('seed', 'size', 'model.kind', 'distillation.teacher')
+    AND name NOT IN ('seed', 'size', 'model.kind', 'distillation.teacher', 'model.scorers')
     AND NOT starts_with(name, 'resources.') AND NOT starts_with(name, 'dataset.')
+    AND NOT starts_with(name, 'evaluation.')
     AND (distilled OR NOT starts_with(name, 'distillation.'))
 GROUP BY ALL"""
 _IN_USE = f"""
@@ -301,9 +303,7 @@ def _question(protocol: str) -> Question:
 
 
 def _with_hashes(history: History, sql: str) -> str:
-    among = "run_id IN (SELECT subject FROM judged UNION ALL SELECT teacher FROM judged)"
-    hashes = history.digest("hashes", "params", HASHES, among=among)
-    return sql.replace("{hashes}", hashes).replace("{shown}", str(SHOWN_RUNS))
+    return sql.replace("{named}", named(history)).replace("{shown}", str(SHOWN_RUNS))
 
 
 def _axes(history: History) -> tuple[AxisRow, ...]:

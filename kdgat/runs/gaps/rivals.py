@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from kdgat.configs.names import BASELINES
 from kdgat.runs.gaps.costs import Costs
 from kdgat.runs.gaps.facts import ModelRow
 from kdgat.runs.gaps.finding import FREE, Finding, Trial
 from kdgat.runs.gaps.seen import Seen
 from kdgat.runs.gaps.standings import Noise, Result, Standings
 
-BASELINES = frozenset({"gradient_boosting", "mlp"})
-"""Kinds of models without a graph."""
 LIKELY = 0.75
 """Chance from which on a better one counts as passed over."""
 MORE = 2

@@ -15,63 +15,50 @@ RANKS_WELL = 0.9
 """AUROC on unknown vehicles from which on it is the threshold that is wrong."""
 FALLS = 0.2
 """F1 lost from known to unknown vehicles that is a collapse."""
-_FIELD = "model.threshold_quantile"
-_QUANTILES = ("0.99", "0.999")
+_OTHERS = ("conformal", "benign_quantile")
+"""Ways to set a threshold beside `auto`, the first of which is tried."""
 
 
 def collapsed(seen: Seen) -> Iterator[Finding]:
     """Best models that rank unknown vehicles' windows well and decide on them badly.
 
-    The chance that another threshold helps is 2 AUROC - 1, how far the ranking is from a coin toss.
-    An autoencoder's threshold is a field of the config; a classifier's is fixed, so what is tried
-    is an autoencoder of its size.
+    A threshold is set when a model is judged, so nothing is trained anew. The chance that another
+    one helps is 2 AUROC - 1, how far the ranking is from a coin toss.
     """
     for arena in seen.standings.arenas:
-        leaders = seen.standings.leaders(arena)
-        for family, result in leaders.items():
-            best = result.best
-            if None in (best.known, best.unknown, best.unknown_auroc) or family.distilled:
-                continue
-            own = family.model == "vgae"
-            base = result if own else leaders.get(family._replace(model="vgae"))
-            if base is not None and not own and _collapse(base):
-                # The autoencoder's own finding has the same trial.
-                continue
-            if base is not None and _collapse(result) and seen.trains("vgae"):
-                yield _collapsed(result, base, seen.costs)
+        for result in seen.standings.leaders(arena).values():
+            if not result.family.distilled and _collapse(result):
+                yield _collapsed(result, seen.costs)
 
 
 def _collapse(result: Result) -> bool:
     best = result.best
-    return (best.unknown_auroc or 0) >= RANKS_WELL and (best.known or 0) - (
-        best.unknown if best.unknown is not None else 1
-    ) >= FALLS
+    if best.known is None or best.unknown is None or best.unknown_auroc is None:
+        return False
+    return best.unknown_auroc >= RANKS_WELL and best.known - best.unknown >= FALLS
 
 
-def _collapsed(result: Result, base: Result, costs: Costs) -> Finding:
+def _collapsed(result: Result, costs: Costs) -> Finding:
     best, family = result.best, result.family
     assert best.known is not None
     assert best.unknown is not None
     assert best.unknown_auroc is not None
-    trial = Trial(
-        ("train",), base.best.run_id, {_FIELD: _QUANTILES, "seed": (str(base.best.seed),)}
-    )
-    other = "" if base is result else f"; {base.family.model}'s threshold is a field to try"
     return Finding(
         kind="threshold",
-        claim=f"the threshold of {family.name} ({family.provenance}, {result.arena.protocol}) was "
-        f"set on its training vehicles: F1 is {best.known:.4f} on them and {best.unknown:.4f} on "
-        f"unknown ones, whose windows it ranks well (AUROC {best.unknown_auroc:.4f}){other}",
+        claim=f"the threshold of {family.name} ({family.provenance}, {result.arena.protocol}) "
+        f"holds on its training vehicles: F1 is {best.known:.4f} on them and {best.unknown:.4f} on "
+        f"unknown ones, whose windows it ranks well (AUROC {best.unknown_auroc:.4f}); others are "
+        f"evaluation.threshold={' and '.join(_OTHERS)}",
         provenance=family.provenance,
         protocol=result.arena.protocol,
-        runs=(best.run_id, *((base.best.run_id,) if base is not result else ())),
+        runs=(best.run_id,),
         n=1,
         figures={
             "f1_known": best.known, "f1_unknown": best.unknown,
             "auroc_unknown": best.unknown_auroc,
         },
-        trial=trial,
-        cost=costs.training(base.family, trial.count),
+        trial=Trial(("evaluate", best.run_id, f"evaluation.threshold={_OTHERS[0]}")),
+        cost=costs.evaluation(family),
         chance=2 * best.unknown_auroc - 1,
         because="2 AUROC - 1 on unknown vehicles: how well the windows could be told apart",
     )  # fmt: skip
@@ -138,8 +125,10 @@ def _collapses(standings: Standings, provenance: str, protocol: str) -> tuple[in
 def one_protocol(seen: Seen) -> Iterator[Finding]:
     """Best models that lack a protocol under which others on their captures were judged.
 
-    Figures of the other protocol are not told: they don't compare. The chance that the leader there
-    is another one is unknown until it is judged: among so many models each is first alike.
+    One evaluation judges under every protocol, so this is of models judged before there was
+    another; to judge them anew is all it takes. Figures of the other protocol are not told: they
+    don't compare. The chance that the leader there is another one is unknown until it is judged:
+    among so many models each is first alike.
     """
     protocols: dict[tuple[str, str, str], dict[str, set[str]]] = defaultdict(dict)
     for arena, results in seen.standings.arenas.items():

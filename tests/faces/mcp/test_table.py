@@ -35,6 +35,8 @@ NOT_FOR_AGENTS = {
     "quickstart": "for a person's first minute; an agent plans and submits",
     "train": "blocks for as long as the training; plan_job and submit_job return at once",
     "evaluate": "the same: submit_job with evaluations of the plan",
+    "pipeline": "hours of computing on this machine; an agent plans and submits jobs instead",
+    "tune": "the same, and the user names what may be searched",
     "replay": "repeats a run bit by bit to check this machine; a person's question",
     "data simulate": "writes a dataset, which is done once, by whoever sets up the workspace",
     "data ingest": "the same",

@@ -36,6 +36,7 @@ def made(*, labels: bool = True) -> GraphStore:
     return GraphStore(
         **{name: torch.from_numpy(array) for name, array in vars(graphs).items()},
         capture=torch.arange(GRAPHS, dtype=torch.int32) % 2,
+        reference=(torch.arange(GRAPHS) % 3).to(torch.int8),
         captures=(CaptureLabel("a", "", ""), CaptureLabel("b", "dos", "kia")),
         window_messages=12,
         attack_messages=torch.arange(GRAPHS) % 3 if labels else None,
@@ -62,7 +63,7 @@ def data_of(store: GraphStore, i: int) -> Data:
 
 
 def assert_same(one: GraphBatch, other: GraphBatch) -> None:
-    for name in ("x", "edge_index", "edge_attr", "graph", "edge_graph", "y"):
+    for name in ("x", "edge_index", "edge_attr", "graph", "edge_graph", "y", "reference"):
         assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 
@@ -95,7 +96,7 @@ def test_rows_that_the_caller_knows_change_nothing_and_no_value_is_read(index: T
             for name, value in vars(STORE).items()
         }
         batch = collate(GraphStore(**like), fake.from_tensor(index), rows=rows)
-    for name in ("x", "edge_index", "edge_attr", "graph", "edge_graph", "y"):
+    for name in ("x", "edge_index", "edge_attr", "graph", "edge_graph", "y", "reference"):
         assert getattr(batch, name).shape == getattr(known, name).shape, name
         assert getattr(batch, name).dtype == getattr(known, name).dtype, name
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
@@ -15,45 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdgat.configs.data import DataConfig
-from kdgat.data.features import FEATURE_NAMES, feature_names
-from kdgat.data.graphs import Graphs, build_graphs, concatenate
+from kdgat.data.features import feature_names
+from kdgat.data.graphs import Graphs, build_graphs, concatenate, node_feature_count, picked
+from kdgat.data.profiles import VehicleProfile, make_profile
 from kdgat.data.windows import Messages, window_starts
+from tests.unit.data.plain import EVERYTHING, Graph, Message, reference, taken
+
+ABSOLUTE = ("bytes", "entropy", "rate", "timing")
 
 
-@dataclass(frozen=True)
-class Message:
-    time_s: float
-    id: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One graph of several, its rows as plain lists."""
-
-    x: list[list[float]]
-    edges: list[tuple[int, int]]
-    edge_attr: list[list[float]]
-    start_s: float
-    end_s: float
-
-
-def taken(messages: list[Message]) -> Messages:
-    return Messages(
-        time_s=np.array([m.time_s for m in messages], float),
-        arbitration_id=np.array([m.id for m in messages], np.uint32),
-        dlc=np.array([len(m.data) for m in messages], np.uint8),
-        payload=np.array([payload(m) for m in messages], np.uint64),
-    )
-
-
-def payload(message: Message) -> int:
-    return int.from_bytes(message.data.ljust(8, b"\0"), "big")
-
-
-def built(messages: list[Message], config: DataConfig) -> list[Graph]:
+def built(
+    messages: list[Message], config: DataConfig, profile: VehicleProfile | None = None
+) -> list[Graph]:
     starts = window_starts(len(messages), config.window_messages, config.stride_messages)
-    return split(build_graphs(taken(messages), starts, config))
+    return split(build_graphs(taken(messages), starts, config, profile))
 
 
 def split(graphs: Graphs) -> list[Graph]:
@@ -73,66 +45,6 @@ def split(graphs: Graphs) -> list[Graph]:
     return found
 
 
-def reference(messages: list[Message]) -> Graph:
-    """The graph of one window, one message and one node after the other."""
-    ids = sorted({m.id for m in messages})
-    duration_s = max(messages[-1].time_s - messages[0].time_s, 0.0)
-    x = []
-    for id in ids:
-        own = [m for m in messages if m.id == id]
-        values = node(own, len(messages), duration_s)
-        x.append([values[name] for name in feature_names(tuple(FEATURE_NAMES))])
-    gaps: dict[tuple[int, int], list[float]] = {}
-    for before, after in pairwise(messages):
-        edge = (ids.index(after.id), ids.index(before.id))
-        gaps.setdefault(edge, []).append(gap_ms(before, after))
-    ordered = sorted(gaps.items())
-    return Graph(
-        x=x,
-        edges=[(source, destination) for (destination, source), _ in ordered],
-        edge_attr=[
-            [math.log1p(len(g)), math.log1p(statistics.fmean(g)), math.log1p(min(g))]
-            for _, g in ordered
-        ],
-        start_s=messages[0].time_s,
-        end_s=messages[-1].time_s,
-    )
-
-
-def node(own: list[Message], window: int, duration_s: float) -> dict[str, float]:
-    padded = [m.data.ljust(8, b"\0") for m in own]
-    pairs = list(pairwise(own))
-    gaps = [gap_ms(a, b) for a, b in pairs] or [duration_s * 1000]
-    flips = [(payload(a) ^ payload(b)).bit_count() / bits(b) for a, b in pairs] or [0]
-    return {
-        **{f"byte{i}_mean": statistics.fmean(p[i] for p in padded) / 255 for i in range(8)},
-        **{f"byte{i}_std": statistics.pstdev(p[i] for p in padded) / 255 for i in range(8)},
-        "dlc": statistics.fmean(len(m.data) for m in own) / 8,
-        "byte_entropy_bits": statistics.fmean(entropy(m.data) for m in own),
-        "bits_set": statistics.fmean(payload(m).bit_count() / bits(m) for m in own),
-        "bits_changed": statistics.fmean(flips),
-        "payload_repeated": statistics.fmean([payload(a) == payload(b) for a, b in pairs] or [0]),
-        "messages_log": math.log1p(len(own)),
-        "share_of_window": len(own) / window,
-        "rate_hz_log": math.log1p(len(own) / max(duration_s, 1e-4)),
-        "interval_ms_log": math.log1p(statistics.fmean(gaps)),
-        "interval_std_ms_log": math.log1p(statistics.pstdev(gaps)),
-        "interval_min_ms_log": math.log1p(min(gaps)),
-    }
-
-
-def gap_ms(before: Message, after: Message) -> float:
-    return max(after.time_s - before.time_s, 0.0) * 1000
-
-
-def bits(message: Message) -> int:
-    return 8 * max(len(message.data), 1)
-
-
-def entropy(data: bytes) -> float:
-    return -sum(n / len(data) * math.log2(n / len(data)) for n in Counter(data).values())
-
-
 @st.composite
 def captures(draw: st.DrawFn) -> list[Message]:
     """Few ids, so that they repeat; clocks that step back; payloads that are empty or repeat."""
@@ -149,6 +61,9 @@ def captures(draw: st.DrawFn) -> list[Message]:
     return messages
 
 
+profiled = st.none() | st.integers(0, 40)
+"""How many of a capture's first messages its profile is made of; None where it has none."""
+
 # Node 0 is id 0x100, node 1 is 0x200, node 2 is 0x300.
 BY_HAND = [
     Message(5.000, 0x300, b"\x01\x02"),
@@ -161,7 +76,8 @@ BY_HAND = [
 
 
 def by_hand() -> Graph:
-    (graph,) = built(BY_HAND, DataConfig(window_messages=6, stride_messages=6))
+    config = DataConfig(window_messages=6, stride_messages=6, features=ABSOLUTE)
+    (graph,) = built(BY_HAND, config)
     return graph
 
 
@@ -176,7 +92,7 @@ def test_the_capture_worked_by_hand_has_the_expected_edges() -> None:
 
 
 def test_the_capture_worked_by_hand_has_the_expected_nodes() -> None:
-    names = feature_names(("bytes", "entropy", "rate", "timing"))
+    names = feature_names(ABSOLUTE)
     found = [dict(zip(names, row, strict=True)) for row in by_hand().x]
     ln = math.log
     expected: dict[str, list[float]] = {
@@ -202,16 +118,17 @@ def test_the_capture_worked_by_hand_has_the_expected_nodes() -> None:
 
 
 @settings(deadline=None)
-@given(captures(), st.integers(4, 10), st.integers(1, 12))
+@given(captures(), st.integers(4, 10), st.integers(1, 12), profiled)
 def test_graphs_are_those_of_a_plain_loop(
-    messages: list[Message], window: int, stride: int
+    messages: list[Message], window: int, stride: int, count: int | None
 ) -> None:
-    config = DataConfig(window_messages=window, stride_messages=stride)
-    found = built(messages, config)
+    config = DataConfig(window_messages=window, stride_messages=stride, features=EVERYTHING)
+    profile = None if count is None else make_profile(taken(messages[:count]))
+    found = built(messages, config, profile)
     starts = range(0, len(messages) - window + 1, stride)
     assert len(found) == len(starts)
     for graph, start in zip(found, starts, strict=True):
-        expected = reference(messages[start : start + window])
+        expected = reference(messages[start : start + window], profile)
         assert graph.edges == expected.edges
         assert (graph.start_s, graph.end_s) == (expected.start_s, expected.end_s)
         np.testing.assert_allclose(graph.x, expected.x, rtol=1e-5, atol=1e-4)
@@ -219,15 +136,24 @@ def test_graphs_are_those_of_a_plain_loop(
 
 
 @settings(deadline=None)
-@given(captures(), st.integers(4, 10), st.integers(1, 12), st.randoms(use_true_random=False))
+@given(
+    captures(),
+    st.integers(4, 10),
+    st.integers(1, 12),
+    profiled,
+    st.randoms(use_true_random=False),
+)
 def test_no_number_in_a_graph_depends_on_which_ids_there_are(
-    messages: list[Message], window: int, stride: int, random: Random
+    messages: list[Message], window: int, stride: int, count: int | None, random: Random
 ) -> None:
     ids = sorted({m.id for m in messages})
     others = dict(zip(ids, random.sample(range(0x2000_0000), len(ids)), strict=True))
     renamed = [Message(m.time_s, others[m.id], m.data) for m in messages]
-    config = DataConfig(window_messages=window, stride_messages=stride)
-    before, after = built(messages, config), built(renamed, config)
+    config = DataConfig(window_messages=window, stride_messages=stride, features=EVERYTHING)
+    before, after = (
+        built(each, config, None if count is None else make_profile(taken(each[:count])))
+        for each in (messages, renamed)
+    )
 
     assert len(before) == len(after)
     for number, (one, other) in enumerate(zip(before, after, strict=True)):
@@ -250,7 +176,8 @@ def test_a_window_with_one_id_alone_is_one_node_with_an_edge_to_itself() -> None
 def test_a_short_window_that_ends_before_it_began_has_finite_features() -> None:
     # Real captures step back by up to 8 ms, which is more than a few messages take.
     messages = [Message(t, i, b"\x01") for i, t in enumerate([1.008, 1.0081, 1.0082, 1.0])]
-    (graph,) = built(messages, DataConfig(window_messages=4))
+    config = DataConfig(window_messages=4, features=EVERYTHING)
+    (graph,) = built(messages, config, make_profile(taken(messages)))
     assert np.isfinite(graph.x).all()
     assert np.isfinite(graph.edge_attr).all()
 
@@ -282,10 +209,11 @@ def test_a_capture_longer_than_a_chunk_has_the_graphs_of_its_parts(
     messages = traffic(450_000)
     config = DataConfig(window_messages=window, stride_messages=stride)
     starts = window_starts(len(messages), window, stride)
-    whole = build_graphs(messages, starts, config)
+    profile = make_profile(messages.span(0, 30_000))
+    whole = build_graphs(messages, starts, config, profile)
     # Cut elsewhere than the chunks are.
     cuts = [0, 777, len(starts) // 2 + 13, len(starts)]
-    parts = [build_graphs(messages, starts[a:b], config) for a, b in pairwise(cuts)]
+    parts = [build_graphs(messages, starts[a:b], config, profile) for a, b in pairwise(cuts)]
     assert_same(whole, concatenate(parts, config))
     assert len(whole) == len(starts)
     ends = messages.time_s[starts + window - 1]
@@ -305,9 +233,10 @@ def test_two_captures_have_the_graphs_of_each_and_none_that_spans_both() -> None
 
 def test_a_window_knows_nothing_of_the_messages_around_it() -> None:
     messages = traffic(300)
-    config = DataConfig(window_messages=50, stride_messages=50)
-    whole = split(build_graphs(messages, np.array([0, 120, 200]), config))
-    (alone,) = split(build_graphs(messages.span(120, 170), np.array([0]), config))
+    config = DataConfig(window_messages=50, stride_messages=50, features=EVERYTHING)
+    profile = make_profile(messages)
+    whole = split(build_graphs(messages, np.array([0, 120, 200]), config, profile))
+    (alone,) = split(build_graphs(messages.span(120, 170), np.array([0]), config, profile))
     assert whole[1] == alone
 
 
@@ -326,20 +255,52 @@ def test_edges_are_sorted_by_destination_and_lie_within_their_graph() -> None:
 def test_the_columns_of_x_are_those_of_the_groups_in_their_order() -> None:
     messages = traffic(1_000)
     starts = window_starts(1_000, 100, 100)
-    everything = build_graphs(messages, starts, DataConfig())
-    names = feature_names(DataConfig().features)
-    some = DataConfig(features=("timing", "bytes"))
+    profile = make_profile(messages)
+    everything = build_graphs(messages, starts, DataConfig(features=EVERYTHING), profile)
+    names = feature_names(EVERYTHING)
+    some = DataConfig(features=("profile", "timing", "bytes"))
     chosen = [names.index(name) for name in feature_names(some.features)]
     np.testing.assert_array_equal(
-        build_graphs(messages, starts, some).x, everything.x[:, chosen], strict=True
+        build_graphs(messages, starts, some, profile).x, everything.x[:, chosen], strict=True
     )
+
+
+def test_a_node_says_nothing_of_its_id_unless_that_is_asked_for() -> None:
+    assert DataConfig().id_encoding == "none"
+    assert node_feature_count(DataConfig()) == len(feature_names(DataConfig().features)) == 21
+
+
+def test_a_nodes_id_enters_as_the_bits_of_its_hash() -> None:
+    config = DataConfig(window_messages=6, id_encoding="hash", id_hash_bits=12)
+    (graph,) = built(BY_HAND, config)
+    assert len(graph.x[0]) == node_feature_count(config) == 21 + 12
+    codes = [tuple(row[21:]) for row in graph.x]
+    assert {bit for code in codes for bit in code} == {-1.0, 1.0}
+    assert len(set(codes)) == 3
+    (again,) = built([*BY_HAND[3:], *BY_HAND[:3]], config)
+    assert [tuple(row[21:]) for row in again.x] == codes
+
+
+def test_a_nodes_id_enters_as_one_of_those_known_or_as_none_of_them() -> None:
+    config = DataConfig(window_messages=6, id_encoding="lookup_unk")
+    known = np.array([0x001, 0x100, 0x300], np.uint32)
+    graphs = build_graphs(taken(BY_HAND), np.array([0]), config, None, known)
+    assert graphs.x.shape[1] == node_feature_count(config, known) == 21 + 4
+    assert graphs.x[:, 21:].tolist() == [[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]]
+
+
+def test_picked_graphs_are_whole_and_in_the_order_asked_for() -> None:
+    graphs = build_graphs(traffic(500), window_starts(500, 50, 50), DataConfig(window_messages=50))
+    order = np.array([7, 0, 3, 3, 9])
+    assert split(picked(graphs, order)) == [split(graphs)[i] for i in order]
+    assert len(picked(graphs, order[:0])) == 0
 
 
 def test_a_capture_shorter_than_a_window_has_no_graph_but_the_right_columns() -> None:
     graphs = build_graphs(traffic(50), window_starts(50, 100, 100), DataConfig())
     assert len(graphs) == 0
     assert (graphs.x.shape, graphs.edge_index.shape, graphs.edge_attr.shape) == (
-        (0, 27), (2, 0), (0, 3),
+        (0, 21), (2, 0), (0, 3),
     )  # fmt: skip
     more = build_graphs(traffic(300), window_starts(300, 100, 100), DataConfig())
     assert_same(concatenate([graphs, more, graphs], DataConfig()), more)

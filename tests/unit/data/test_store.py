@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from kdgat.configs.data import DataConfig
 from kdgat.data.graphs import Graphs, build_graphs
-from kdgat.data.store import CaptureLabel, open_store, save_store
+from kdgat.data.measured import BORROWED, OWN, UNPROFILED
+from kdgat.data.sealing import labels_sealed
+from kdgat.data.store import CaptureLabel, open_store, save_labels, save_store
 from kdgat.data.windows import Messages
 from kdgat.errors import DataError
 
@@ -25,6 +27,7 @@ ARRAYS = ("x", "edge_index", "edge_attr", "node_ptr", "edge_ptr", "start_s", "en
 CAPTURES = (CaptureLabel("train_02/DoS-kia", "dos", "kia"), CaptureLabel("train_01/a", "", ""))
 CAPTURE = np.array([0, 0, 1, 1, 1], np.int32)
 ATTACKS = np.array([0, 3, 0, 0, 1])
+REFERENCE = np.array([OWN, OWN, BORROWED, UNPROFILED, OWN], np.int8)
 
 
 def made(count: int = 5) -> Graphs:
@@ -40,7 +43,7 @@ def made(count: int = 5) -> Graphs:
 
 
 def save(folder: Path) -> Path:
-    save_store(folder, made(), CAPTURE, CAPTURES, ATTACKS, 20)
+    save_store(folder, made(), CAPTURE, CAPTURES, ATTACKS, 20, REFERENCE)
     return folder
 
 
@@ -73,6 +76,7 @@ def test_what_was_saved_is_opened_as_it_was(saved: Path) -> None:
     assert len(store) == 5
     assert (store.captures, store.window_messages) == (CAPTURES, 20)
     assert store.capture.tolist() == CAPTURE.tolist()
+    assert store.reference.tolist() == REFERENCE.tolist()
     assert store.attack_messages is not None
     assert store.attack_messages.tolist() == ATTACKS.tolist()
     assert store.y.tolist() == [0, 1, 0, 0, 1]
@@ -86,7 +90,7 @@ def test_a_store_without_graphs_is_opened_too(tmp_path: Path) -> None:
     )
     save_store(tmp_path / "empty", none, np.zeros(0, np.int32), (), np.zeros(0, np.int64), 100)
     store = open_store(tmp_path / "empty", labels=True)
-    assert (len(store), store.y.tolist(), store.x.shape) == (0, [], (0, 27))
+    assert (len(store), store.y.tolist(), store.x.shape) == (0, [], (0, 21))
 
 
 def test_a_store_is_saved_over_an_older_one(tmp_path: Path) -> None:
@@ -102,6 +106,26 @@ def test_labels_are_out_of_reach_of_a_store_opened_without_them(saved: Path) -> 
     with pytest.raises(RuntimeError, match="without its labels"):
         _ = store.y
     assert store.to(torch.device("cpu")).attack_messages is None
+
+
+def test_under_seal_a_store_is_opened_without_its_labels_alone(saved: Path) -> None:
+    with labels_sealed():
+        assert len(open_store(saved, labels=False)) == 5
+        with pytest.raises(RuntimeError, match="while windows are scored"):
+            open_store(saved, labels=True)
+    assert open_store(saved, labels=True).y.sum() == 2
+
+
+def test_a_blind_store_gets_its_labels_later(tmp_path: Path) -> None:
+    save_store(tmp_path / "blind", made(), CAPTURE, CAPTURES, None, 20, REFERENCE)
+    assert "attack_messages.npy' are missing" in refused(tmp_path / "blind")
+    save_labels(tmp_path / "blind", ATTACKS)
+    assert open_store(tmp_path / "blind", labels=True).y.tolist() == [0, 1, 0, 0, 1]
+
+
+def test_windows_are_measured_against_nothing_unless_it_is_said(tmp_path: Path) -> None:
+    save_store(tmp_path / "train", made(), CAPTURE, CAPTURES, ATTACKS, 20)
+    assert open_store(tmp_path / "train", labels=False).reference.tolist() == [UNPROFILED] * 5
 
 
 def test_scoring_needs_no_labels_file_at_all(store_folder: Path) -> None:
@@ -130,7 +154,7 @@ def test_a_store_that_was_never_made_says_how_to_make_it(tmp_path: Path) -> None
     assert f"delete '{tmp_path}/train'" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", [*ARRAYS, "capture", "attack_messages"])
+@pytest.mark.parametrize("name", [*ARRAYS, "capture", "reference", "attack_messages"])
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.99])
 def test_an_array_cut_short_anywhere_is_refused(store_folder: Path, name: str, kept: float) -> None:
     path = store_folder / f"{name}.npy"
@@ -139,7 +163,7 @@ def test_an_array_cut_short_anywhere_is_refused(store_folder: Path, name: str, k
     refused(store_folder)
 
 
-@pytest.mark.parametrize("name", [*ARRAYS, "capture", "attack_messages"])
+@pytest.mark.parametrize("name", [*ARRAYS, "capture", "reference", "attack_messages"])
 def test_an_array_of_another_length_or_type_is_refused(store_folder: Path, name: str) -> None:
     path = store_folder / f"{name}.npy"
     array = np.load(path)
@@ -158,7 +182,7 @@ def test_a_pointer_that_ends_elsewhere_is_refused(store_folder: Path, name: str)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
-    name=st.sampled_from([*ARRAYS, "capture", "attack_messages"]),
+    name=st.sampled_from([*ARRAYS, "capture", "reference", "attack_messages"]),
     place=st.integers(0, 127),
     value=st.integers(0, 255),
 )
@@ -180,10 +204,10 @@ def test_a_byte_changed_in_a_header_is_refused_or_harmless(
     ("text", "complaint"),
     [
         ("", "can't be read"),
-        ('{"version": 1, "graphs"', "can't be read"),
+        ('{"version": 2, "graphs"', "can't be read"),
         ("[]", "can't be read"),
-        ('{"version": 99}', "version 99 where 1 is expected"),
-        ('{"version": 1}', "'graphs'"),
+        ('{"version": 99}', "version 99 where 2 is expected"),
+        ('{"version": 2}', "'graphs'"),
     ],
 )
 def test_a_damaged_description_is_refused(store_folder: Path, text: str, complaint: str) -> None:

@@ -44,8 +44,9 @@ def refusal(path: Path) -> RunError:
 
 def test_a_record_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
     record = RECORD.with_changes(
-        state=State.COMPLETED, metrics={"f1": 0.5, "auroc": None}, artifacts={"a": "b"}, pid=3
-    )
+        state=State.COMPLETED, metrics={"f1": 0.5, "auroc": None}, artifacts={"a": "b"}, pid=3,
+        scorers=("20261121-074455-3f9a2c", "20261121-074456-3f9a2c"),
+    )  # fmt: skip
     write_json(tmp_path / "run.json", record.to_json())
     again = record_from(tmp_path / "run.json")
     assert again == record
@@ -59,10 +60,16 @@ def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
 
 def test_a_record_without_what_was_added_later_has_its_default(tmp_path: Path) -> None:
     values = RECORD.to_json()
-    for name in ("subject", "attempts", "environment"):
+    for name in ("subject", "attempts", "environment", "scorers"):
         del values[name]
     write_json(tmp_path / "run.json", values)
     assert record_from(tmp_path / "run.json") == RECORD
+
+
+@pytest.mark.parametrize("scorers", ["20261121-074455-3f9a2c", [3], {"a": "b"}, None])
+def test_scorers_that_are_no_list_of_runs_are_told(tmp_path: Path, scorers: object) -> None:
+    write_json(tmp_path / "run.json", {**RECORD.to_json(), "scorers": scorers})
+    assert "is no list of run ids" in refusal(tmp_path / "run.json").problem
 
 
 def test_a_missing_record_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from kdgat.configs.model import Kind, Size, model_preset
 from kdgat.configs.run import RunConfig
-from kdgat.configs.training import ResourcesConfig, TrainingConfig
+from kdgat.configs.training import DistillationConfig, ResourcesConfig, TrainingConfig
 from kdgat.data.packing import BatchLimits, EpochBatches, epoch_order, pack, plan_epoch
 from kdgat.data.store import GraphStore
 from kdgat.memory.affine import Block, Shape, StepProgram
@@ -21,6 +21,10 @@ from kdgat.memory.spec import Device, StepPrograms, StepSpec
 from kdgat.memory.steps import step_programs
 
 FEATURES = (27, 3)
+GRAPH_KINDS: tuple[Kind, ...] = ("gat", "vgae")
+KINDS: tuple[Kind, ...] = (*GRAPH_KINDS, "mlp")
+"""Models that gradients train in batches of graphs, and so are planned for. A step of an mlp is so
+small that workspaces, which are left out, are more than a hundredth of it."""
 MIB = 1 << 20
 
 
@@ -32,15 +36,19 @@ def spec_of(
     teacher: bool = False,
     checkpointing: bool = False,
     device: Device = "cpu",
+    cached: bool = False,
+    distillation: DistillationConfig | None = None,
 ) -> StepSpec:
-    """The steps of a preset, perhaps with the large one as its teacher."""
+    """The steps of a preset, perhaps with the large one as its teacher or with its answers."""
     config = RunConfig(
         model=model_preset(kind, size),
         size=size,
         training=TrainingConfig.model_validate({"precision": precision}),
         resources=ResourcesConfig(accelerator="cpu", gradient_checkpointing=checkpointing),
+        distillation=distillation or DistillationConfig(),
     )
-    return StepSpec(config, FEATURES, device, model_preset(kind, "large") if teacher else None)
+    master = model_preset(kind, "large") if teacher else None
+    return StepSpec(config, FEATURES, device, master, cached=cached)
 
 
 @cache
@@ -71,6 +79,7 @@ def random_store(shape: Shape, seed: int = 0) -> GraphStore:
         start_s=torch.arange(shape.graphs, dtype=torch.float64),
         end_s=torch.arange(shape.graphs, dtype=torch.float64) + 1,
         capture=torch.zeros(shape.graphs, dtype=torch.int32),
+        reference=torch.zeros(shape.graphs, dtype=torch.int8),
         captures=(),
         window_messages=100,
         attack_messages=torch.from_numpy(rng.integers(0, 2, shape.graphs)),

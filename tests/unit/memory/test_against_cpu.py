@@ -14,10 +14,12 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from kdgat.configs.model import SIZES, Kind, Size
 from kdgat.configs.run import RunConfig
+from kdgat.configs.training import DistillationConfig
 from kdgat.data.batches import BatchLoader, GraphBatch, collate
 from kdgat.data.packing import PeakCost
 from kdgat.data.store import GraphStore
@@ -26,18 +28,27 @@ from kdgat.memory.spec import StepSpec
 from kdgat.memory.steps import _Stepper
 from kdgat.memory.trace import Recorder
 from kdgat.models.layers import recompute_attention
-from kdgat.models.table import MODELS, build_model
+from kdgat.models.table import build_model
+from kdgat.training.distillation import Answers, CachedAnswers
 from kdgat.training.fit import fit
 from kdgat.training.optimizer import build_optimizer
 from kdgat.training.tasks import Objective, task_of
-from tests.unit.memory.runs import FEATURES, programs_of, random_store, spec_of, with_training
+from kdgat.training.terms import by_node, kept_columns
+from tests.unit.memory.runs import (
+    FEATURES,
+    GRAPH_KINDS,
+    programs_of,
+    random_store,
+    spec_of,
+    with_training,
+)
 
 TOLERANCE = 0.01
 NEW_SHAPES = (Shape(3207, 6013, 101), Shape(2111, 2503, 19))
 CASES = [
     (kind, size, precision, teacher, checkpointing)
     for kind, size, precision, teacher, checkpointing in product(
-        MODELS, SIZES, ("32", "bf16"), (False, True), (False, True)
+        GRAPH_KINDS, SIZES, ("32", "bf16"), (False, True), (False, True)
     )
     if not (teacher and size == "large")
 ]
@@ -65,17 +76,37 @@ class RealStepper(_Stepper):
         return collate(store, torch.arange(shape.graphs), rows=(shape.nodes, shape.edges))
 
 
-def real_stepper(spec: StepSpec) -> RealStepper:
+def teacher_of(spec: StepSpec) -> nn.Module | None:
+    if spec.teacher is None:
+        return None
+    return build_model(spec.teacher, *spec.features).requires_grad_(False)
+
+
+def real_stepper(
+    spec: StepSpec, teacher: nn.Module | None, answers: CachedAnswers | None
+) -> RealStepper:
     config = spec.config
     model = build_model(config.model, *spec.features)
-    teacher = None
-    if spec.teacher is not None:
-        teacher = build_model(spec.teacher, *spec.features).requires_grad_(False)
     if config.resources.gradient_checkpointing:
         recompute_attention(model)
-    optimizer = build_optimizer(model.parameters(), config.training, foreach=False)
-    objective = Objective(task_of(config.model), config.distillation, teacher)
+    objective = Objective(task_of(config.model), config.distillation, teacher, answers)
+    objective = objective.prepared(model, config.seed)
+    trained = [*model.parameters(), *objective.projections.parameters()]
+    optimizer = build_optimizer(trained, config.training, foreach=False)
     return RealStepper(spec, model, objective, optimizer, cast(Recorder, Unrecorded()))
+
+
+def answers_of(spec: StepSpec) -> CachedAnswers | None:
+    """Kept answers to stores of as many rows as any of the shapes has."""
+    if not spec.cached or spec.teacher is None:
+        return None
+    columns = kept_columns(spec.config.distillation, spec.teacher, spec.features[0])
+    rows = max(each.nodes for each in NEW_SHAPES)
+    found = {name: torch.randn(rows, each.width) for name, each in columns.items()}
+    # One node after the other; which ones are taken changes no allocation.
+    pointers = torch.arange(rows + 1) if by_node(columns) else None
+    answers = Answers(found, pointers)
+    return CachedAnswers(answers, answers)
 
 
 def peaks(run: Callable[[], object]) -> list[int]:
@@ -108,12 +139,37 @@ def test_both_steps_take_what_was_foreseen_at_sizes_that_were_never_probed(
     case: tuple[Kind, Size, str, bool, bool],
 ) -> None:
     kind, size, precision, teacher, checkpointing = case
-    spec = spec_of(kind, size, precision=precision, teacher=teacher, checkpointing=checkpointing)
+    check(spec_of(kind, size, precision=precision, teacher=teacher, checkpointing=checkpointing))
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize("kind", GRAPH_KINDS)
+def test_steps_with_a_teachers_kept_answers_take_what_was_foreseen(
+    kind: Kind, precision: str
+) -> None:
+    check(spec_of(kind, "small", precision=precision, teacher=True, cached=True))
+
+
+@pytest.mark.parametrize(("feature", "attention"), [(0.5, 0.0), (0.0, 2.0), (0.5, 2.0)])
+@pytest.mark.parametrize("kind", ["gat", "vgae"])
+def test_steps_that_look_into_the_layers_take_what_was_foreseen(
+    kind: Kind, feature: float, attention: float
+) -> None:
+    weights = DistillationConfig(feature_weight=feature, attention_weight=attention)
+    check(spec_of(kind, "small", teacher=True, distillation=weights))
+
+
+def check(spec: StepSpec) -> None:
+    """Hold the peaks of real steps against the planner's."""
     assert not set(NEW_SHAPES) & set(PROBES)
     stores = [random_store(shape, seed) for seed, shape in enumerate(NEW_SHAPES)]
 
+    # What is kept lies on the host beside the graphs, and so does the teacher that gave it.
+    answers = answers_of(spec)
+    silent = teacher_of(spec) if spec.cached else None
+
     def run() -> None:
-        stepper = real_stepper(spec)
+        stepper = real_stepper(spec, silent or teacher_of(spec), answers)
         # From the first step on there are gradients and the optimiser's state.
         stepper.train(stores[0], NEW_SHAPES[0])
         mark()
@@ -132,7 +188,7 @@ def test_both_steps_take_what_was_foreseen_at_sizes_that_were_never_probed(
     assert peaks(run) == pytest.approx(foreseen, rel=TOLERANCE)
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", GRAPH_KINDS)
 def test_the_steps_of_a_real_trainer_take_what_was_foreseen(kind: Kind, tmp_path: Path) -> None:
     spec = with_training(
         spec_of(kind), max_epochs=2, max_graphs=40, min_steps_per_epoch=0, patience_epochs=9

@@ -6,17 +6,18 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from typing import cast
 
 import pytest
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from kdgat.configs.model import Kind, Size
+from kdgat.configs.model import Kind, Size, VgaeConfig, model_preset
 from kdgat.memory.affine import PROBES, Shape
-from kdgat.memory.spec import StepSpec
+from kdgat.memory.spec import StepPrograms, StepSpec
 from kdgat.memory.steps import StepTraces, trace_steps
 from kdgat.memory.trace import Trace
-from kdgat.models.table import MODELS, build_model
-from tests.unit.memory.runs import FEATURES, programs_of, spec_of
+from kdgat.models.table import build_model
+from tests.unit.memory.runs import FEATURES, KINDS, programs_of, spec_of
 
 SHAPES = (Shape(311, 604, 11), Shape(200, 517, 7))
 GIB = 1 << 30
@@ -25,7 +26,6 @@ import json
 from pathlib import Path
 from kdgat.memory.affine import Shape
 from kdgat.memory.steps import trace_steps
-from kdgat.models.table import MODELS
 from tests.unit.memory.runs import spec_of
 
 def peak_bytes():
@@ -37,16 +37,32 @@ def asked_bytes(kind, shape):
     (trace,) = trace_steps(spec_of(kind, "large"), [shape]).training
     return sum(each.nbytes for each in trace.allocations)
 
-for kind in MODELS:
+LARGE = ("gat", "vgae")
+for kind in LARGE:
     asked_bytes(kind, Shape(640, 1207, 20))
 before = peak_bytes()
-asked = [asked_bytes(kind, Shape(5_000_000, 9_000_000, 150_000)) for kind in MODELS]
+asked = [asked_bytes(kind, Shape(5_000_000, 9_000_000, 150_000)) for kind in LARGE]
 print(json.dumps({"asked": asked, "before": before, "after": peak_bytes()}))
 """
 
 
 def traces_of(spec: StepSpec) -> StepTraces:
     return trace_steps(spec, SHAPES)
+
+
+def weights_of(kind: Kind, size: Size) -> list[int]:
+    """Bytes of each parameter of a preset."""
+    with FakeTensorMode():
+        model = build_model(spec_of(kind, size).config.model, *FEATURES)
+        return [each.nbytes for each in model.parameters()]
+
+
+def projection_of(kind: Kind) -> list[int]:
+    """Bytes of what maps a small student's latents to the large teacher's."""
+    if kind != "vgae":
+        return []
+    small, large = (cast(VgaeConfig, model_preset(kind, size)) for size in ("small", "large"))
+    return [4 * small.latent * large.latent, 4 * large.latent]
 
 
 def changes(trace: Trace) -> dict[int, list[int]]:
@@ -58,12 +74,11 @@ def changes(trace: Trace) -> dict[int, list[int]]:
 
 
 @pytest.mark.parametrize("teacher", [False, True], ids=["alone", "distilled"])
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_all_that_is_carried_to_the_next_step(kind: Kind, teacher: bool) -> None:
     spec = spec_of(kind, "small", teacher=teacher)
     traces = traces_of(spec)
-    with FakeTensorMode():
-        weights = [each.nbytes for each in build_model(spec.config.model, *FEATURES).parameters()]
+    weights = [*weights_of(kind, "small"), *(projection_of(kind) if teacher else ())]
     assert Counter(traces.gradient_blocks) == Counter(weights)
     for trace in traces.training:
         carried = [block for block, change in trace.order if change == -2]
@@ -75,7 +90,7 @@ def test_gradients_are_all_that_is_carried_to_the_next_step(kind: Kind, teacher:
             assert sorted(seen) == ([-2, +1] if block in carried else [-1, +1])
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_old_gradients_go_between_the_loss_and_the_backward_pass(kind: Kind) -> None:
     (trace, _) = traces_of(spec_of(kind)).training
     places = [i for i, (_, change) in enumerate(trace.order) if change == -2]
@@ -85,7 +100,7 @@ def test_old_gradients_go_between_the_loss_and_the_backward_pass(kind: Kind) -> 
     assert trace.allocations[after[0]].phase == "backward"
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_validation_carries_and_leaves_nothing(kind: Kind) -> None:
     traces = traces_of(spec_of(kind))
     for trace in traces.validation:
@@ -93,22 +108,38 @@ def test_validation_carries_and_leaves_nothing(kind: Kind) -> None:
         assert {each.phase for each in trace.allocations} == {"batch", "validation"}
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_stays_is_two_moments_a_weight_and_the_teacher(kind: Kind) -> None:
-    def weights(size: Size) -> int:
-        with FakeTensorMode():
-            model = build_model(spec_of(kind, size).config.model, *FEATURES)
-            return sum(each.nbytes for each in model.parameters())
-
-    alone, distilled = (spec_of(kind, "small", teacher=teacher) for teacher in (False, True))
+    alone, distilled, cached = (
+        spec_of(kind, "small", **given)
+        for given in ({}, {"teacher": True}, {"teacher": True, "cached": True})
+    )
     resident = programs_of(alone).resident_bytes
     # AdamW counts each parameter's steps in a scalar of its own.
     counters = 4 * len(programs_of(alone).gradient_blocks)
-    assert resident == 3 * weights("small") + counters
-    assert programs_of(distilled).resident_bytes == resident + weights("large")
+    assert resident == 3 * sum(weights_of(kind, "small")) + counters
+    # A projection to the teacher's widths is trained like the student, and has moments too.
+    projected = sum(3 * nbytes + 4 for nbytes in projection_of(kind))
+    teacher = sum(weights_of(kind, "large"))
+    assert programs_of(distilled).resident_bytes == resident + projected + teacher
+    assert programs_of(cached).resident_bytes == resident + projected
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_with_kept_answers_asks_no_teacher_and_takes_no_more(kind: Kind) -> None:
+    asked = spec_of(kind, "small", teacher=True)
+    kept = spec_of(kind, "small", teacher=True, cached=True)
+    assert asked.key() != kept.key()
+    for trace in (*traces_of(kept).training, *traces_of(kept).validation):
+        assert not any(each.module.startswith("teacher") for each in trace.allocations)
+    for shape in SHAPES:
+        counts = (shape.nodes, shape.edges, shape.graphs)
+        for cost in (StepPrograms.training_cost, StepPrograms.validation_cost):
+            most = cost(programs_of(asked)).peak_bytes(*counts)
+            assert cost(programs_of(kept)).peak_bytes(*counts) <= most
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_blocks_are_named_by_the_models_modules_and_the_teachers_are_told_apart(
     kind: Kind,
 ) -> None:
@@ -118,7 +149,7 @@ def test_blocks_are_named_by_the_models_modules_and_the_teachers_are_told_apart(
         {name for name, _ in build_model(each, *FEATURES).named_modules()}
         for each in (spec.config.model, spec.teacher)
     )
-    known = student | {f"teacher.{name}".rstrip(".") for name in teacher}
+    known = student | {"projections.latent"} | {f"teacher.{name}".rstrip(".") for name in teacher}
     traces = traces_of(spec)
     for trace in (*traces.training, *traces.validation):
         names = {each.module for each in trace.allocations}

@@ -47,24 +47,33 @@ def judge(
     windows: dict[str, int] | None = None,
     parameters: int = 1000,
     latency_ms: float = 1.0,
+    protocols: dict[str, float] | None = None,
+    variants: dict[str, float] | None = None,
+    config: dict[str, Any] | None = None,
     **changes: Any,
 ) -> RunRecord:
-    """An evaluation of a training run: one F1 for all scenarios, or one for each."""
-    scores = f1 if isinstance(f1, dict) else dict.fromkeys(SCENARIOS, f1)
+    """An evaluation of a training run: one F1 for all scenarios, or one for each.
+
+    `protocols` has the same by other protocols, `variants` one F1 by variant of `adapted`.
+    """
+    shown = [("zero_shot", "", f1), *((name, "", one) for name, one in (protocols or {}).items()),
+             *(("adapted", name, one) for name, one in (variants or {}).items())]  # fmt: skip
     now = START + timedelta(minutes=next(_minutes))
     record = of.with_changes(
         run_id=new_run_id(now), stage="evaluation", subject=of.run_id, metrics={},
         created_at=now.isoformat(),
     ).with_changes(**changes)  # fmt: skip
-    folder = RunFolder.create(ws.runs, record, _config(record, {}))
+    folder = RunFolder.create(ws.runs, record, _config(record, config or {}))
     figures = [
         {
             "scenario": name,
             "attack_type": kind,
-            "protocol": "zero_shot",
+            "protocol": protocol,
+            "variant": variant,
             "metrics": {**WINDOWS, **(windows or {}), "f1": score, "delay_s": score and 1 - score},
         }
-        for name, score in scores.items()
+        for protocol, variant, one in shown
+        for name, score in (one if isinstance(one, dict) else dict.fromkeys(SCENARIOS, one)).items()
         for kind in ("all", "dos")
     ]
     report = {"threshold": 0.5, "parameters": parameters, "latency_ms": latency_ms}
@@ -81,11 +90,16 @@ def judged(
     parameters: int = 1000,
     latency_ms: float = 1.0,
     windows: dict[str, int] | None = None,
+    protocols: dict[str, float] | None = None,
+    variants: dict[str, float] | None = None,
     **changes: Any,
 ) -> RunRecord:
     """A training run with its evaluation; the training's record."""
     record = trained(ws, config=config, **changes)
-    judge(ws, record, f1, parameters=parameters, latency_ms=latency_ms, windows=windows)
+    judge(
+        ws, record, f1, parameters=parameters, latency_ms=latency_ms, windows=windows,
+        protocols=protocols, variants=variants,
+    )  # fmt: skip
     return record
 
 
@@ -98,6 +112,7 @@ def _config(record: RunRecord, leaves: dict[str, Any]) -> dict[str, Any]:
         "training": {"learning_rate": 0.001},
         "data": {"window_messages": 100, "features": ["bytes"]},
         "resources": {"threads": 1},
+        "evaluation": {"threshold": "auto", "alpha": 0.005},
         "seed": record.seed,
     }
     for name, value in leaves.items():

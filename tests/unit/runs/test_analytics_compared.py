@@ -28,7 +28,7 @@ class TestCompare:
         two = judged(ws, {SCENARIOS[0]: 0.8, SCENARIOS[1]: 0.6}, config={"model.hidden": 64})
         found = compare_runs(ws, runs=[one.run_id, two.run_id])
         assert [(row.field, row.values) for row in found.config] == [("model.hidden", (32, 64))]
-        assert found.equal_fields == 12
+        assert found.equal_fields == 14
         (f1,) = (row for row in found.figures if row.metric == "f1")
         assert (f1.scenario, f1.values) == (SCENARIOS[1], (0.8, 0.6))
         assert f1.difference == pytest.approx(-0.2)

@@ -157,6 +157,6 @@ def test_without_any_run_nothing_is_found_and_nothing_is_wrong(tmp_path: Path) -
 
 def test_the_views_are_told_with_their_columns(tmp_path: Path) -> None:
     told = {view.name: view for view in history_tables(workspace(tmp_path)).items}
-    assert len(told) == 9
+    assert len(told) == 10
     assert all(column.meaning for view in told.values() for column in view.columns)
     assert json.dumps([view.names for view in told.values()])

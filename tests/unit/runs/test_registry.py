@@ -297,7 +297,7 @@ class TestInterval:
         assert compare(ws, champion, challenger, RULE).method == "multinomial counts"
 
     def test_figures_are_those_of_the_books(self) -> None:
-        counts = np.array([8, 1, 2, 9])
+        counts = np.array([[8, 1, 2, 9]])
         assert figure("f1", counts) == pytest.approx(16 / 19)
         assert figure("precision", counts) == pytest.approx(8 / 9)
         assert figure("recall", counts) == pytest.approx(0.8)
@@ -311,7 +311,7 @@ def with_scores(ws: Workspace) -> dict[int, tuple[int, int, int, int]]:
     rng = np.random.default_rng(0)
     captures = np.repeat(["c/a", "c/b", "c/c"], (100, 50, 10))
     attack = rng.random(160) < 0.4
-    store = ws.dataset("simulated") / "graphs" / "graphs01" / SCENARIO
+    store = ws.dataset("simulated") / "graphs" / "graphs01" / SCENARIO / "zero_shot"
     store.mkdir(parents=True)
     np.save(store / "attack_messages.npy", attack.astype(np.int64))
     found = {}
@@ -322,9 +322,9 @@ def with_scores(ws: Workspace) -> dict[int, tuple[int, int, int, int]]:
         found[number] = tuple(int((one & other).sum()) for one, other in pairs)
         evaluation = make_evaluation(ws, 100 + number, make_run(ws, number), found[number])
         (evaluation.artifacts / "scores").mkdir()
-        frame = pl.DataFrame({"capture": captures, "score": score})
+        frame = pl.DataFrame({"capture": captures, "score": score, "threshold": 0.5})
         frame.cast({"capture": pl.Categorical}).write_parquet(
-            evaluation.artifacts / "scores" / f"{SCENARIO}.parquet"
+            evaluation.artifacts / "scores" / f"{SCENARIO}.zero_shot.parquet"
         )
     return found
 

@@ -12,7 +12,7 @@ import pytest
 
 from kdgat.errors import RunError
 from kdgat.ops.report import ReportSummary, write_report
-from kdgat.runs.drawing import COLOURS
+from kdgat.stages.plot_style import COLOURS
 from kdgat.workspace import Workspace
 from tests.unit.runs.judged import SCENARIOS, judge, judged, trained
 

@@ -92,7 +92,7 @@ def test_an_evaluation_has_the_figures_of_its_scenarios(ws: Workspace) -> None:
     make_evaluation(ws, 2, make_run(ws, 1), (8, 1, 2, 9))
     assert sync_runs(ws).failed == ()
     metrics = {row[1]: row[2] for row in contents(ws)["metrics"] if row[0] == run_id(2)}
-    assert metrics["test_01_known_vehicle_known_attack/false_positives"] == 1
+    assert metrics["zero_shot/test_01_known_vehicle_known_attack/false_positives"] == 1
     assert metrics["latency_ms"] == 1.5
     assert (run_id(2), "kdgat.subject", run_id(1)) in contents(ws)["tags"]
 

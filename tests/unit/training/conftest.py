@@ -31,7 +31,11 @@ def _traffic(seed: int, messages: int) -> tuple[Messages, np.ndarray]:
 def _store(
     folder: Path, seed: int, windows: int, scaler: Scaler | None
 ) -> tuple[GraphStore, Scaler]:
-    config = DataConfig(window_messages=_WINDOW, stride_messages=_WINDOW)
+    config = DataConfig(
+        window_messages=_WINDOW,
+        stride_messages=_WINDOW,
+        features=("bytes", "entropy", "rate", "timing"),
+    )
     messages, attack = _traffic(seed, windows * _WINDOW)
     starts = window_starts(len(messages), _WINDOW, _WINDOW)
     graphs = build_graphs(messages, starts, config)

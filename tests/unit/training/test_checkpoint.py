@@ -30,16 +30,15 @@ CONFIG = RunConfig(model=GatConfig(hidden=2, heads=1, layers=1, readout=2))
 def saved(tmp_path: Path) -> Path:
     """A whole best checkpoint."""
     path = tmp_path / "best.ckpt"
-    save_best(
-        path, build_model(CONFIG.model, 5, 3), CONFIG, (5, 3), 4, Calibration((0.0,), (1.0,), 0.5)
-    )
+    calibration = Calibration((0.0,), (1.0,), 0.5, {})
+    save_best(path, build_model(CONFIG.model, 5, 3), CONFIG, (5, 3), 4, calibration)
     return path
 
 
 def test_what_was_saved_comes_back_whole(tmp_path: Path) -> None:
     path = tmp_path / "best.ckpt"
     model = build_model(CONFIG.model, 5, 3)
-    calibration = Calibration((0.1, 0.2), (1.0, 2.0), 3.5)
+    calibration = Calibration((0.1, 0.2), (1.0, 2.0), None, {"own": {"car": [0.5, 1.5]}})
     save_best(path, model, CONFIG, (5, 3), 7, calibration)
     loaded = load_best(path)
     assert (loaded.config, loaded.features, loaded.epoch) == (CONFIG, (5, 3), 7)
@@ -83,7 +82,7 @@ def test_one_wrong_byte_in_the_weights_is_found(saved: Path) -> None:
 def test_a_zip_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "best.ckpt"
     torch.save({"format": 99}, path)
-    with pytest.raises(CheckpointError, match="format 99 where 1 is expected"):
+    with pytest.raises(CheckpointError, match="format 99 where 2 is expected"):
         load_best(path)
 
 

@@ -10,17 +10,23 @@ import torch
 
 from kdgat.configs.model import GatConfig, ModelConfig, VgaeConfig
 from kdgat.configs.run import RunConfig
-from kdgat.configs.training import ResourcesConfig, TrainingConfig
+from kdgat.configs.training import DistillationConfig, ResourcesConfig, TrainingConfig
 from kdgat.data.store import GraphStore
 from kdgat.errors import ConfigError, RunError
 from kdgat.ledger.folder import Paused
-from kdgat.models.table import build_model
+from kdgat.models.table import build_model, parameter_count
 from kdgat.training.checkpoint import load_best, newest_valid
 from kdgat.training.fit import MONITOR, Asked, FitResult, fit, nobody_asked
 from kdgat.training.tasks import Objective, task_of
 
 GAT = GatConfig(hidden=4, heads=2, layers=2, readout=8, dropout=0.2)
 VGAE = VgaeConfig(hidden=4, heads=2, latent=4, decoder=8)
+TEACHERS: dict[str, ModelConfig] = {
+    "gat": GatConfig(hidden=6, heads=2, layers=3, readout=8),
+    "vgae": VgaeConfig(hidden=6, heads=2, latent=7, decoder=8),
+}
+ALONE = DistillationConfig()
+ALL_TERMS = DistillationConfig(teacher="t", feature_weight=0.5, attention_weight=2.0)
 Stores = tuple[GraphStore, GraphStore]
 
 
@@ -34,6 +40,7 @@ def _train(
     model_config: ModelConfig = GAT,
     stop_after: int | None = None,
     asked: Asked = nobody_asked,
+    distillation: DistillationConfig = ALONE,
     **training: Any,
 ) -> tuple[FitResult, dict[int, dict[str, float | None]]]:
     """Train for some epochs, from the folder's checkpoint if it has one."""
@@ -44,7 +51,15 @@ def _train(
         "min_steps_per_epoch": 0,
         "learning_rate": 0.01,
     }
-    config = RunConfig(model=model_config, training=TrainingConfig(**{**settings, **training}))
+    config = RunConfig(
+        model=model_config,
+        training=TrainingConfig(**{**settings, **training}),
+        distillation=distillation,
+    )
+    teacher = None
+    if distillation.teacher is not None:
+        torch.manual_seed(99)
+        teacher = build_model(TEACHERS[config.model.kind], 27, 3).requires_grad_(False)
     torch.manual_seed(config.seed)
     model = build_model(config.model, 27, 3)
     epochs: dict[int, dict[str, float | None]] = {}
@@ -54,7 +69,7 @@ def _train(
             raise _Stopped
         epochs[epoch] = metrics
 
-    objective = Objective(task_of(config.model), config.distillation)
+    objective = Objective(task_of(config.model), config.distillation, teacher)
     resume, _ = newest_valid(folder)
     return fit(model, objective, stores, config, folder, resume, listen, asked=asked), epochs
 
@@ -122,6 +137,50 @@ def test_a_training_asked_to_stop_between_two_steps_goes_on_to_the_same_numbers(
         load_best(tmp_path / name / "best.ckpt").model.state_dict() for name in ("whole", "paused")
     )
     assert all(torch.equal(*each) for each in zip(*(w.values() for w in weights), strict=True))
+
+
+@pytest.mark.parametrize("config", [GAT, VGAE], ids=["gat", "vgae"])
+@pytest.mark.parametrize("looks", [3, 7])
+def test_a_distilled_training_goes_on_with_its_projections_to_the_same_bits(
+    config: ModelConfig, looks: int, stores: Stores, tmp_path: Path
+) -> None:
+    given = {"distillation": ALL_TERMS, "max_epochs": 3}
+    whole, epochs = _train(tmp_path / "whole", stores, config, **given)
+    pauses = 0
+    while pauses < 60:
+        try:
+            asked = _After(looks)
+            ended, later = _train(tmp_path / "paused", stores, config, asked=asked, **given)
+            break
+        except Paused:
+            pauses += 1
+    assert pauses > 1
+    assert ended == whole
+    assert later == {epoch: epochs[epoch] for epoch in later}
+    states = []
+    for name in ("whole", "paused"):
+        newest, _ = newest_valid(tmp_path / name)
+        assert newest is not None
+        states.append(torch.load(newest, weights_only=True)["state_dict"])
+    projections = [name for name in states[0] if name.startswith("projections.")]
+    assert len(projections) == {"gat": 2, "vgae": 4}[config.kind]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_projections_are_trained_and_are_none_of_the_kept_model(
+    stores: Stores, tmp_path: Path
+) -> None:
+    _train(tmp_path, stores, VGAE, distillation=ALL_TERMS, max_epochs=2)
+    best = load_best(tmp_path / "best.ckpt").model
+    assert not any("projection" in name for name in best.state_dict())
+    assert parameter_count(best) == parameter_count(build_model(VGAE, 27, 3))
+    states = [
+        torch.load(tmp_path / f"epoch-000{epoch}.ckpt", weights_only=True)["state_dict"]
+        for epoch in (0, 1)
+    ]
+    for name in ("latent", "feature"):
+        before, after = (state[f"projections.{name}.weight"] for state in states)
+        assert not torch.equal(before, after)
 
 
 def test_a_training_asked_to_stop_saves_between_two_steps_and_says_where(

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kdgat.configs.model import GatConfig, VgaeConfig, model_preset
+from kdgat.configs.model import GatConfig, Kind, VgaeConfig, model_preset
 from kdgat.configs.training import DistillationConfig
 from kdgat.data.batches import collate
 from kdgat.data.store import GraphStore
 from kdgat.models.table import build_model
 from kdgat.training.losses import soft_label_loss
-from kdgat.training.tasks import Classification, Objective, Reconstruction, task_of
+from kdgat.training.tasks import Classification, Objective, Reconstruction, Scored, task_of
 
 GAT = GatConfig(hidden=4, heads=2, layers=2, readout=8, dropout=0.0)
 VGAE = VgaeConfig(hidden=4, heads=2, latent=4, decoder=8)
@@ -46,8 +46,8 @@ def test_no_gradient_reaches_the_teacher(
     batch = collate(stores[0], torch.arange(12))
     student, teacher = build_model(config, 27, 3), build_model(config, 27, 3)
     distillation = DistillationConfig(teacher="t")
-    terms = Objective(task_of(config), distillation, teacher)(student, batch)
-    terms["loss"].backward()
+    objective = Objective(task_of(config), distillation, teacher).prepared(student, 0)
+    objective(student, batch)["loss"].backward()
     assert all(each.grad is None for each in teacher.parameters())
     assert any(each.grad is not None for each in student.parameters())
     assert not teacher.training
@@ -75,6 +75,34 @@ def test_a_windows_score_does_not_depend_on_its_batch(
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_a_kind_without_a_task_is_our_own_mistake() -> None:
-    with pytest.raises(NotImplementedError):
-        task_of(model_preset("fusion", "large"))
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [
+        ("gat", Classification),
+        ("mlp", Classification),
+        ("gradient_boosting", Classification),
+        ("vgae", Reconstruction),
+        ("fusion", Scored),
+        ("profile", Scored),
+        ("id_frequency", Scored),
+    ],
+)
+def test_every_kind_has_a_task(kind: Kind, task: type) -> None:
+    assert type(task_of(model_preset(kind, "small"))) is task
+
+
+def test_a_classifiers_score_is_its_probability_of_attack_and_a_scorers_what_it_says(
+    stores: tuple[GraphStore, GraphStore],
+) -> None:
+    batch, model = collate(stores[0], torch.arange(5)), build_model(GAT, 27, 3).eval()
+    expected = model(batch)[:, 1] - model(batch)[:, 0]
+    torch.testing.assert_close(Classification().score(model, batch)[:, 0], expected.sigmoid())
+    assert torch.equal(Scored().score(model, batch), model(batch))
+
+
+def test_training_a_scorer_by_gradient_is_our_own_mistake(
+    stores: tuple[GraphStore, GraphStore],
+) -> None:
+    batch = collate(stores[0], torch.arange(2))
+    with pytest.raises(NotImplementedError, match=r"^GatClassifier is not trained by gradient$"):
+        Objective(Scored(), DistillationConfig())(build_model(GAT, 27, 3), batch)

@@ -219,6 +219,9 @@ def complete(ledger: Ledger, *, gaps: bool = False) -> None:
         for seed in range(SEEDS):
             ahead = 0.04 if second else -0.15
             ledger.judged(dataset, "gradient_boosting", f1=level + ahead, seed=seed)
+        other = {"learning_rate": 0.3, "iterations": 400, "max_leaf_nodes": 62}
+        varied = {f"model.{name}": value for name, value in other.items()}
+        ledger.judged(dataset, "gradient_boosting", f1=level - 0.3, changes=varied)
         name = f"{dataset}-gat-large"
         journal = Journal(ledger.ws.journal)
         journal.append(
@@ -249,7 +252,7 @@ def complete(ledger: Ledger, *, gaps: bool = False) -> None:
 
 
 def _dominated(ledger: Ledger, dataset: str, level: float, kd: dict[str, Any]) -> None:
-    """6. The planted best: a beaten setting goes on in use, and trying the better one is cheap."""
+    """6. A beaten setting goes on in use, and trying the better one is cheap."""
     for seed in range(8):
         for dropout, f1 in ((0.0, level - 0.06), (0.2, level - 0.01)):
             changes = {"model.dropout": dropout, "training.weight_decay": 0.01}
@@ -264,4 +267,5 @@ TEN = frozenset({
     "dominated setting", "one seed", "not judged", "never retried", "open question",
 })  # fmt: skip
 """Kinds of the gaps that are planted, one each."""
-BEST = "dominated setting"
+BEST = "threshold"
+"""Another threshold takes an evaluation and no training."""

@@ -158,17 +158,16 @@ class TestSettings:
 
 
 class TestThresholds:
-    def test_an_autoencoder_that_ranks_well_and_decides_badly_is_given_other_quantiles(
-        self,
+    @pytest.mark.parametrize("family", [VGAE, GAT])
+    def test_what_ranks_well_and_decides_badly_is_judged_with_another_threshold(
+        self, family: Family
     ) -> None:
-        (finding,) = found("threshold", judged=tuple(seeds(1, 0.8, VGAE, **FALLS)))
-        assert finding.trial.changes["model.threshold_quantile"] == ("0.99", "0.999")
+        (finding,) = found("threshold", judged=tuple(seeds(1, 0.8, family, **FALLS)))
+        assert finding.trial.words == (
+            "evaluate", run_id(3), "evaluation.threshold=conformal",
+        )  # fmt: skip
+        assert finding.trial.base is None
         assert finding.chance == pytest.approx(0.96)
-
-    def test_a_classifier_s_threshold_is_fixed_so_an_autoencoder_is_tried(self) -> None:
-        rows = (*seeds(1, 0.8, **FALLS), *seeds(11, 0.7, VGAE))
-        (finding,) = found("threshold", judged=rows)
-        assert finding.trial.base == run_id(13)
 
     def test_a_model_that_ranks_badly_too_has_no_wrong_threshold(self) -> None:
         blind = {**FALLS, "unknown_auroc": 0.6}

@@ -97,7 +97,8 @@ def test_every_command_parses_and_composes_to_runs_that_were_not_done(
 
 
 def test_costs_are_those_of_runs_like_it(found: Suggestions) -> None:
-    student = of(found, BEST)
+    assert of(found, BEST).cost_h == pytest.approx(20 / 3600)
+    student = of(found, "dominated setting")
     assert student.on_gpu
     assert student.cost_h == pytest.approx((90 + 20) / 3600)
     assert of(found, "baseline wins").cost_h == pytest.approx(2 * (3600 + 20) / 3600)
