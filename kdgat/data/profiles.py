@@ -351,7 +351,9 @@ def load_library(path: Path) -> dict[str, VehicleProfile]:
     """
     try:
         return _library(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
         raise DataError(
             f"'{path}' can't be read: {error}",
             hint=f"delete '{path.parent}'; the same command makes it again",

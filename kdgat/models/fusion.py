@@ -191,7 +191,7 @@ class AveragePolicy(nn.Module):
 
     def forward(self, states: Float[Tensor, "graphs state"]) -> Float[Tensor, "graphs scorers"]:
         """The weights, once a window."""
-        return self.weights.expand(len(states), -1)
+        return self.weights.expand(states.shape[0], -1)
 
 
 def lattice(scorers: int, actions: int) -> Float32[Tensor, "actions scorers"]:

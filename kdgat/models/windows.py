@@ -40,7 +40,7 @@ class WindowFeatures(nn.Module):
 
 def rows_of(owner: Int64[Tensor, "rows"], graphs: int) -> Float[Tensor, "graphs 1"]:
     """How many rows each graph owns."""
-    return total(torch.ones(len(owner), 1, device=owner.device), owner, graphs)
+    return total(torch.ones(owner.shape[0], 1, device=owner.device), owner, graphs)
 
 
 def total(

@@ -32,6 +32,7 @@ from kdgat.stages.plots import ScenarioPlot, plot_evaluation
 from kdgat.stages.prepare import Prepared
 from kdgat.stages.scenarios import (
     View,
+    has_windows,
     label_scenario,
     prefix_folder,
     scenario_folder,
@@ -128,6 +129,9 @@ def evaluate(
     with labels_sealed():
         for name in names:
             for view in seen:
+                if view.variant and not has_windows(dataset_folder, prepared, name, view):
+                    # A capture may be shorter than a prefix of the sweep.
+                    continue
                 progress(f"scoring {name}, {_words(view)}", len(scored), total)
                 folder = scenario_folder(dataset_folder, prepared, name, view)
                 blind = open_store(folder, labels=False)
@@ -233,7 +237,7 @@ def _scored_alike(
     score, reference = _scores(subject, calibration, store), store.reference.numpy()
     threshold = np.zeros(len(score))
     own = None
-    if prefix is not None and config.threshold in _FROM_PREFIX:
+    if prefix is not None and len(prefix) and config.threshold in _FROM_PREFIX:
         own = _scores(subject, calibration, prefix)
     for number, name in REFERENCES.items():
         if (here := reference == number).any():

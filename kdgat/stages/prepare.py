@@ -235,15 +235,17 @@ def _own_profiles(
 ) -> list[tuple[VehicleProfile, Bool[np.ndarray, "windows"]]]:
     """Profiles of some seconds of a capture, each with the windows that lie outside of them."""
     time_s = capture.messages.time_s
-    begin_s, end_s = time_s[starts], time_s[starts + config.window_messages - 1]
     found = []
     room = capture.record.duration_s - config.prefix_s
     for first_s in float(time_s[0]) + np.linspace(0, max(room, 0), _OWN_PROFILES):
         last_s = first_s + config.prefix_s
-        inside = (time_s >= first_s) & (time_s < last_s) & ~capture.attack
-        if inside.sum() >= config.window_messages:
-            profile = make_profile(capture.messages.at(inside), config.prefix_s)
-            found.append((profile, (end_s < first_s) | (begin_s >= last_s)))
+        inside = (time_s >= first_s) & (time_s < last_s)
+        benign = inside & ~capture.attack
+        if benign.sum() >= config.window_messages:
+            profile = make_profile(capture.messages.at(benign), config.prefix_s)
+            before = np.concatenate(([0], np.cumsum(inside)))
+            outside = before[starts + config.window_messages] == before[starts]
+            found.append((profile, outside))
     return found
 
 
@@ -281,8 +283,8 @@ def _count(capture: Loaded, side: Int8[np.ndarray, "windows"], config: DataConfi
 
 def _read(folder: Path, manifest: DatasetManifest) -> Prepared | None:
     """What an earlier call made, if it is whole."""
-    stores = (folder / "train" / "store.json", folder / "validation" / "store.json")
-    if not (folder / "prepare.json").is_file() or not all(path.is_file() for path in stores):
+    parts = ("prepare.json", _LIBRARY, "train/store.json", "validation/store.json")
+    if not all((folder / part).is_file() for part in parts):
         return None
     return _from_report(folder, manifest, _report(folder), made=False)
 

@@ -103,6 +103,17 @@ def scenario_folder(dataset_folder: Path, prepared: Prepared, scenario: str, vie
     return folder
 
 
+def has_windows(dataset_folder: Path, prepared: Prepared, scenario: str, view: View) -> bool:
+    """Whether any window of a test folder is scored in a view.
+
+    Raises:
+        DataError: there is no such test folder.
+    """
+    records = _records(dataset_folder, scenario)
+    windows = _windows(dataset_folder, records, prepared.config(), view)
+    return any(len(starts) > 0 for _, _, starts in windows)
+
+
 def prefix_folder(dataset_folder: Path, prepared: Prepared, scenario: str, view: View) -> Path:
     """The blind store of the prefixes themselves, for thresholds that are taken from them.
 

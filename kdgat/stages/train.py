@@ -81,15 +81,32 @@ def train(
         case "policy":
             from kdgat.stages.fusion import train_fusion
 
-            return train_fusion(run, config, stage, prepared, scorers, teacher, progress)
+            figures = train_fusion(run, config, stage, prepared, scorers, teacher, progress)
         case "fitted":
             from kdgat.stages.fitted import train_fitted
 
-            return train_fitted(run, config, stage, prepared, progress)
+            figures = train_fitted(run, config, stage, prepared, progress)
         case "gradient":
-            return _train_by_gradients(
+            figures = _train_by_gradients(
                 run, config, stage, prepared, memory_folder, teacher, progress, asked
             )
+    if figures:
+        _draw_losses(run)
+    return figures
+
+
+def _draw_losses(run: RunFolder) -> None:
+    """Keep a picture of the losses; matplotlib takes a second to import, so it comes last."""
+    from kdgat.stages.plots import plot_training
+
+    subject = run.record()
+    drawn = plot_training(
+        run.artifacts / "plots",
+        run.path / "metrics.jsonl",
+        subject=f"{subject.name}, {subject.provenance}",
+    )
+    if drawn is not None:
+        run.keep_artifact(drawn)
 
 
 def _train_by_gradients(

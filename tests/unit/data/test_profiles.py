@@ -286,15 +286,18 @@ def test_a_library_that_is_missing_or_damaged_says_what_to_delete(
     assert f"delete '{path.parent}'" in caught.value.hint
 
 
-@pytest.mark.parametrize("place", range(0, 2000, 97))
-def test_a_byte_changed_in_a_library_is_refused_or_harmless(tmp_path: Path, place: int) -> None:
+def test_a_byte_changed_in_a_library_is_refused_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "library.npz"
     save_library(path, LIBRARY)
-    content = bytearray(path.read_bytes())
-    content[place] ^= 0xFF
-    path.write_bytes(content)
-    try:
-        found = load_library(path)
-    except DataError:
-        return
-    assert all(same(found[name], LIBRARY[name]) for name in LIBRARY)
+    whole = path.read_bytes()
+    refused = 0
+    # The zip's own directory is at the end.
+    for place in [*range(0, 2000, 7), *range(len(whole) - 1000, len(whole), 3)]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            found = load_library(path)
+        except DataError:
+            refused += 1
+        else:
+            assert all(same(found[name], LIBRARY[name]) for name in LIBRARY)
+    assert refused > 200

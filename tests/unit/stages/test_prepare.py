@@ -1,70 +1,22 @@
-"""Prepare: training captures alone, once for each content and config; tests scaled like them."""
+"""Prepare: training captures alone, once for each content and config."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kdgat.configs.data import DataConfig
-from kdgat.configs.dataset import DatasetConfig, SimulationConfig
 from kdgat.data.captures import capture_path, load_manifest, load_messages
-from kdgat.data.graphs import build_graphs
-from kdgat.data.simulate import simulate
-from kdgat.data.store import GraphStore, open_store
-from kdgat.data.windows import Messages, window_starts
+from kdgat.data.features import feature_names
+from kdgat.data.store import GraphStore
+from kdgat.data.windows import Messages, window_hashes, window_starts
 from kdgat.errors import DataError
 from kdgat.stages.ingest import ingest
-from kdgat.stages.prepare import (
-    Prepared,
-    label_scenario,
-    prepare,
-    scenario_folder,
-    scenarios,
-)
-
-DATASET = DatasetConfig(name="tiny", provenance="simulated")
-CONFIG = DataConfig(training_stride_messages=50)
-SIMULATION = SimulationConfig(
-    capture_s=5,
-    attack_free_s=5,
-    known_vehicles=1,
-    known_attacks=("dos", "fuzzing"),
-    unknown_attacks=("malfunction",),
-)
-HEADER = "timestamp,arbitration_id,data_field,attack\n"
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Raw captures of a small simulation."""
-    folder = tmp_path_factory.mktemp("raw")
-    simulate(SIMULATION, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def ingested(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, ingested; nobody changes it."""
-    folder = tmp_path_factory.mktemp("data") / "tiny"
-    ingest(DATASET, raw, folder)
-    return folder
-
-
-@pytest.fixture
-def folder(ingested: Path, tmp_path: Path) -> Path:
-    """A dataset folder of one's own."""
-    return shutil.copytree(ingested, tmp_path / "tiny")
-
-
-@pytest.fixture(scope="module")
-def shared(ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Prepared]:
-    """A prepared dataset that nobody changes."""
-    folder = shutil.copytree(ingested, tmp_path_factory.mktemp("prepared") / "tiny")
-    return folder, prepare(folder, CONFIG)
+from kdgat.stages.prepare import Prepared, prepare
+from tests.unit.data.tiny import DATASET, HEADER, traffic, write
+from tests.unit.stages.small import CONFIG
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -179,6 +131,21 @@ def test_no_content_of_training_is_in_validation(raw: Path, tmp_path: Path) -> N
     assert plain.repeats == 0
 
 
+def test_train_and_validation_share_no_window_by_hash(shared: tuple[Path, Prepared]) -> None:
+    folder, prepared = shared
+    hashes: list[set[int]] = [set(), set()]
+    for number, record in enumerate(load_manifest(folder).of_role("train")):
+        messages = Messages.from_frame(load_messages(folder, record))
+        starts = window_starts(len(messages), 100, 50)
+        begins = messages.time_s[starts].tolist()
+        of = dict(zip(begins, window_hashes(messages, starts, 100).tolist(), strict=True))
+        for which, store in enumerate((prepared.train(), prepared.validation())):
+            mine = store.capture == number
+            hashes[which] |= {of[time_s] for time_s in store.start_s[mine].tolist()}
+    assert all(len(each) > 10 for each in hashes)
+    assert not hashes[0] & hashes[1]
+
+
 def test_graphs_are_scaled_by_benign_training_windows_alone(
     shared: tuple[Path, Prepared],
 ) -> None:
@@ -186,39 +153,26 @@ def test_graphs_are_scaled_by_benign_training_windows_alone(
     store = prepared.train()
     benign = np.repeat(store.y.numpy() == 0, np.diff(store.node_ptr.numpy()))
     x = store.x.numpy()
+    there = feature_names(CONFIG.features).index("profile_there")
+    assert set(x[:, there].tolist()) == {0, 1}
     inside = (np.abs(x) < CONFIG.scale_clip).all(axis=0)
-    assert inside.any()
+    inside[there] = False
+    assert inside.sum() > 4
     assert np.abs(x[benign][:, inside].mean(axis=0)).max() < 1e-3
     assert np.abs(x[~benign].mean(axis=0)).max() > 0.1
     assert np.abs(x).max() == CONFIG.scale_clip
 
 
-def write(path: Path, rows: list[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(HEADER + "\n".join(rows) + "\n")
-
-
-def traffic(count: int, attack: Callable[[int], bool], forged: str) -> list[str]:
-    """Periodic messages with a counter; an attack's payload is `forged`."""
-    return [
-        f"{i / 1000},{i % 7:03X},{forged if attack(i) else f'{i:04X}'},{int(attack(i))}"
-        for i in range(count)
-    ]
-
-
-def benign(_: int) -> bool:
-    return False
-
-
 @pytest.mark.parametrize("forged", ["FFFFFFFFFFFFFFFF", "00", ""])
-def test_no_attack_however_absurd_changes_the_scaling(tmp_path: Path, forged: str) -> None:
-    def scaler(name: str, payload: str) -> object:
+def test_no_attack_however_absurd_changes_the_scaling_or_a_profile(tmp_path: Path, forged: str) -> None:
+    def learned(name: str, payload: str) -> tuple[object, bytes]:
         raw = tmp_path / name / "raw/train_02_with_attacks/a.csv"
         write(raw, traffic(6_000, lambda i: i >= 3_000, payload))
         ingest(DATASET, tmp_path / name / "raw", tmp_path / name / "data")
-        return prepare(tmp_path / name / "data", CONFIG).scaler
+        prepared = prepare(tmp_path / name / "data", CONFIG)
+        return prepared.scaler, (prepared.folder / "library.npz").read_bytes()
 
-    assert scaler("mild", "0123") == scaler("absurd", forged)
+    assert learned("mild", "0123") == learned("absurd", forged)
 
 
 def test_a_dataset_without_a_benign_window_is_refused(tmp_path: Path) -> None:
@@ -239,14 +193,14 @@ def test_a_dataset_of_test_captures_alone_is_refused(raw: Path, tmp_path: Path) 
 
 
 def test_a_capture_shorter_than_a_window_is_all_tail(tmp_path: Path) -> None:
-    write(tmp_path / "raw/train_01_attack_free/a.csv", traffic(3_000, benign, ""))
-    write(tmp_path / "raw/train_01_attack_free/b.csv", traffic(60, benign, ""))
+    write(tmp_path / "raw/train_01_attack_free/a.csv", traffic(3_000))
+    write(tmp_path / "raw/train_01_attack_free/b.csv", traffic(60))
     ingest(DATASET, tmp_path / "raw", tmp_path / "tiny")
     short = prepare(tmp_path / "tiny", CONFIG).captures[1]
     assert (short.train, short.validation, short.tail_messages) == (0, 0, 60)
 
 
-@pytest.mark.parametrize("lost", ["prepare.json", "train/store.json", "validation/store.json"])
+@pytest.mark.parametrize("lost", ["prepare.json", "train/store.json", "validation/store.json", "library.npz"])
 def test_what_was_cut_short_is_made_again(folder: Path, lost: str) -> None:
     first = prepare(folder, CONFIG)
     before = bytes_of(first.folder)
@@ -299,58 +253,6 @@ def test_a_capture_that_moved_to_a_test_folder_is_no_longer_trained_on(
     assert after.made
     assert len(after.captures) == len(before.captures) - 1
     assert after.train_graphs < before.train_graphs
-
-
-def test_the_scenarios_are_the_test_folders(ingested: Path) -> None:
-    expected = sorted(path.name for path in (ingested / "captures").glob("test_*"))
-    assert list(scenarios(ingested)) == expected
-    assert len(expected) == 4
-
-
-def test_a_test_store_is_scaled_as_the_training_and_has_every_window(
-    shared: tuple[Path, Prepared],
-) -> None:
-    folder, prepared = shared
-    for scenario in scenarios(folder):
-        store_folder = scenario_folder(folder, prepared, scenario)
-        with pytest.raises(DataError, match="attack_messages"):
-            open_store(store_folder, labels=True)
-        label_scenario(folder, prepared, scenario)
-        store = open_store(store_folder, labels=True)
-        records = [r for r in load_manifest(folder).of_role("test") if r.folder == scenario]
-        assert [label.key for label in store.captures] == [record.key for record in records]
-        for number, record in enumerate(records):
-            frame = load_messages(folder, record)
-            messages = Messages.from_frame(frame)
-            graphs = build_graphs(messages, window_starts(len(messages), 100, 100), CONFIG)
-            mine = store.capture.numpy() == number
-            nodes = np.repeat(mine, np.diff(store.node_ptr.numpy()))
-            edges = np.repeat(mine, np.diff(store.edge_ptr.numpy()))
-            np.testing.assert_array_equal(store.x.numpy()[nodes], prepared.scaler.nodes(graphs.x))
-            np.testing.assert_array_equal(
-                store.edge_attr.numpy()[edges], prepared.scaler.edges(graphs.edge_attr)
-            )
-            attack = frame["attack"].to_numpy()[: len(graphs) * 100].reshape(-1, 100).any(axis=1)
-            assert store.y.numpy()[mine].tolist() == attack.astype(int).tolist()
-
-
-def test_a_test_store_is_made_once(folder: Path) -> None:
-    prepared = prepare(folder, CONFIG)
-    name = scenarios(folder)[0]
-    path = scenario_folder(folder, prepared, name) / "store.json"
-    before = path.stat().st_mtime_ns
-    assert scenario_folder(folder, prepared, name) == path.parent
-    assert path.stat().st_mtime_ns == before
-
-
-@pytest.mark.parametrize("name", ["test_01_known_vehicle_known_atack", "train", "validation"])
-def test_a_scenario_that_is_no_test_folder_is_refused(
-    shared: tuple[Path, Prepared], name: str
-) -> None:
-    folder, prepared = shared
-    with pytest.raises(DataError, match=f"has no test folder '{name}'") as caught:
-        scenario_folder(folder, prepared, name)
-    assert "test_01_known_vehicle_known_attack" in caught.value.hint
 
 
 def test_progress_is_told_in_steps_that_end_at_the_total(folder: Path) -> None:
