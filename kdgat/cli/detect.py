@@ -104,8 +104,7 @@ def _announce(start: DetectionStart) -> None:
 def _line(verdict: Verdict) -> str:
     relation = ">=" if verdict.alarm else "<"
     words = "; ".join(
-        f"{each.id} {each.departure:.1f} sd ({each.feature} {each.distance:+.1f})"
-        for each in verdict.suspects
+        f"{each.id} {each.feature} {each.distance:+.1f} sd" for each in verdict.suspects
     )
     return (
         f"{'ALARM' if verdict.alarm else 'quiet'}  {verdict.end_s:.6f} s  window {verdict.window}  "

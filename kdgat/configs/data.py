@@ -23,12 +23,11 @@ class DataConfig(Config):
     """The same for training and validation; overlapping windows show an attack's first and last
     messages at every place in a window."""
     features: tuple[FeatureGroup, ...] = ("shape", "profile")
-    """Groups of node features; none of them says which arbitration id the node is. `profile`
-    measures a node against the same id in benign traffic of its vehicle, `shape` against the other
-    ids of its window; the others are as they come, and differ from vehicle to vehicle."""
+    """Groups of node features, none of which tells the id: `shape` is relative to the window,
+    `profile` to the vehicle's benign traffic, the others are absolute."""
     id_encoding: IdEncoding = "none"
-    """How a node's arbitration id enters the model: not at all, as hash bits, or as one of the ids
-    of benign training captures with one place for all others; only `none` is vehicle-agnostic."""
+    """How a node's arbitration id enters the model: not at all, as hash bits, or as one of the
+    benign training ids, with one place for all others."""
     id_hash_bits: int = Field(default=8, ge=1, le=64)
     """Bits of an arbitration id's hash that are features (`hash`)."""
     prefix_s: float = Field(default=10.0, gt=0.0, le=3600.0)

@@ -17,12 +17,11 @@ class EvaluationConfig(Config):
     """Judging; never part of what a trained run is, always of what an evaluation is."""
 
     threshold: Threshold = "auto"
-    """Where an alarm begins: `fixed` at even odds, or from benign scores: their quantile over all
-    training vehicles, the strictest vehicle's own, or conformal. `auto` is fixed for models trained
-    with labels; for the others it is half way from vehicle to known attacks."""
-    margin: float = Field(default=2.0, ge=1.0, le=100.0)
-    """How many times the score that benign training traffic hardly reaches an alarm of a one-class
-    model begins at, at least (`auto`), because on another car benign scores reach further."""
+    """Where an alarm begins: `fixed` at even odds, from benign scores, or `auto`: fixed with
+    labels, otherwise the strictest vehicle's quantile times `margin`."""
+    margin: float = Field(default=3.0, ge=1.0, le=100.0)
+    """How many times the vehicles' threshold an alarm of a one-class model begins at
+    (`auto`): on another car benign scores reach further."""
     alpha: float = Field(default=0.005, gt=0.0, lt=0.5)
     """False-alarm rate that a threshold from benign scores aims at."""
     prefix_sweep_s: tuple[float, ...] = (5.0, 30.0)

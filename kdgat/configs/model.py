@@ -70,8 +70,8 @@ class FusionConfig(Config):
     method: Literal["dqn", "mlp", "bandit", "weighted_average"] = "dqn"
     """How the weight is chosen."""
     scorers: tuple[str, ...] = ("vgae", "gat")
-    """The models whose scores are weighed: run ids, or kinds; a kind is the newest completed run of
-    it with this run's dataset, data and size, distilled where this one is."""
+    """The models whose scores are weighed: run ids, or kinds; a kind is its newest completed run
+    with this one's dataset, data, size and distillation."""
     hidden: int = Field(default=128, ge=1, le=4096)
     """Width of the policy's hidden layers."""
     layers: int = Field(default=2, ge=1, le=8)
@@ -87,12 +87,13 @@ class FusionConfig(Config):
     discount: float = Field(default=0.5, ge=0.0, lt=1.0)
     """Worth of the next window's reward beside this one's (dqn)."""
     exploration: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Share of random actions at the end of training; it falls to it from 1 (dqn, bandit)."""
+    """Probability of a random action at the end of training; it falls to it from 1 (dqn,
+    bandit)."""
     target_steps: int = Field(default=100, ge=1, le=100_000)
     """Steps after which the target network is renewed (dqn)."""
     blind_share: float = Field(default=0.3, ge=0.0, le=1.0)
-    """Share of attack windows on which, while training, one scorer that was trained with labels is
-    shown as if the attack were new to it: with what it says of a benign window."""
+    """Share of attack windows on which a scorer that was trained with labels is shown, in
+    training, with what it says of a benign window."""
 
     @field_validator("scorers")
     @classmethod

@@ -37,7 +37,8 @@ class TrainingConfig(Config):
     """Which windows an epoch takes: all, or (for a classifier) all attacks with benign windows from
     easy to hard, more of them every epoch."""
     curriculum_start: float = Field(default=0.3, gt=0.0, le=1.0)
-    """Share of benign windows in the first epoch of a curriculum; it grows to 1."""
+    """Where a curriculum starts: how much of the benign windows its first epoch has; it grows to
+    1."""
     curriculum_epochs: int = Field(default=6, ge=1, le=10_000)
     """Epochs until a curriculum takes every window."""
     precision: Annotated[Literal["32", "bf16", "fp16"], BeforeValidator(_digits_are_text)] = "32"

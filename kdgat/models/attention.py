@@ -118,8 +118,7 @@ class _GATv2(torch.autograd.Function):
     def forward(ctx, both, edge_attr, weight, att, base, order, slope):
         nodes, edges, (_, heads, hidden) = order.nodes, order.edges, att.shape
         rows = both.view(2 * nodes, heads * hidden)
-        pairs = torch.stack((order.source * 2, order.target * 2 + 1), dim=1).flatten()
-        on_edge = bag(rows, pairs, order.rows * 2)
+        on_edge = bag(rows, *order.ends)
         if edge_attr is not None:
             on_edge.addmm_(edge_attr, weight.T)
         functional.leaky_relu_(on_edge, slope)
@@ -145,7 +144,7 @@ class _GATv2(torch.autograd.Function):
         spread.diagonal().copy_(att[0].T)
         torch.mm(g_scores, spread.view(heads, width), out=per_edge)
         aten.leaky_relu_backward.grad_input(per_edge, on_edge, ctx.slope, True, grad_input=per_edge)
-        g_both = bag(per_edge, order.leaving.both, order.leaving.both_first)
+        g_both = bag(per_edge, *order.leaving.both)
         sources = g_both.view(nodes, 2, heads, hidden)[:, 0]
         sources.add_(_back_to_sources(g, hidden, alpha, order))
         needs = ctx.needs_input_grad
@@ -211,11 +210,8 @@ def _add_attended_(
     base: Tensor, rows: Tensor, row_step: int, alpha: Tensor, order: EdgeOrder
 ) -> None:
     """Add to each node what its edges bring; head h of node n is row n * row_step + h."""
-    edges, heads = alpha.shape
-    head = torch.arange(heads, dtype=torch.int32, device=alpha.device)[:, None]
-    picked = (order.source * row_step + head).flatten()
-    first = (order.first + head * edges).flatten()
-    attended = bag(rows, picked, first, alpha.T.flatten())
+    heads = alpha.shape[1]
+    attended = bag(rows, *order.by_head(heads, row_step), alpha.T.flatten())
     by_head = attended.view(heads, order.nodes, -1).transpose(0, 1)
     base.view(order.nodes, heads, -1).add_(by_head)
 
@@ -238,11 +234,7 @@ def _to_scores(
 
 def _back_to_sources(g: Tensor, hidden: int, alpha: Tensor, order: EdgeOrder) -> Tensor:
     """The gradient of what each node sends, by node and head."""
-    edges, heads = alpha.shape
-    leaving = order.leaving
-    head = torch.arange(heads, dtype=torch.int32, device=alpha.device)[:, None]
-    picked = (leaving.target * heads + head).flatten()
-    first = (leaving.first + head * edges).flatten()
+    leaving, heads = order.leaving, alpha.shape[1]
     weights = alpha.index_select(0, leaving.edge).T.flatten()
-    sent = bag(g.view(-1, hidden), picked, first, weights)
+    sent = bag(g.view(-1, hidden), *leaving.by_head(heads), weights)
     return sent.view(heads, order.nodes, hidden).transpose(0, 1)

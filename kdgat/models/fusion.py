@@ -191,6 +191,7 @@ class AveragePolicy(nn.Module):
 
     def forward(self, states: Float[Tensor, "graphs state"]) -> Float[Tensor, "graphs scorers"]:
         """The weights, once a window."""
+        # By shape: `len` would be a constant of an exported graph.
         return self.weights.expand(states.shape[0], -1)
 
 

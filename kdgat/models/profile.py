@@ -7,7 +7,6 @@ know the attacks they were shown, the limits know none.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,14 +26,15 @@ from kdgat.models.windows import largest, rows_of, smallest, total
 
 _NO_DEPARTURES = ("profile_there", "profile_known")
 """Columns that say what there is to compare with."""
-_FALSE_ALARMS = EvaluationConfig().alpha
+_USUAL = EvaluationConfig()
+_FALSE_ALARMS = _USUAL.alpha
 """Share of benign windows that may be beyond the margin. Not a run's own `evaluation.alpha`: how a
 run is judged is no part of its identity, so no model may depend on it."""
 _LEAST_SPREAD = 0.1
 """In standard deviations of nodes: a statistic that benign windows all share has no spread."""
-_LEAST_MARGIN = 2.0
+_LEAST_MARGIN = 1.0
 """In spreads of benign windows: where no benign windows leave what others show."""
-_ROOM = 2.0
+_ROOM = _USUAL.margin
 """A vehicle never seen may leave the limits this much farther than the training vehicles leave each
 other's: they are few."""
 _FEWEST_OWN = 50
@@ -105,9 +105,8 @@ class ProfileDetector(FittedModel):
     def fit(self, train: PooledWindows, validation: PooledWindows, seed: int) -> None:
         """Grow the trees, and set the limits to what benign training windows show.
 
-        Their margin is at least how far benign windows go beyond limits that were set without them:
-        those of each training vehicle beyond the others', and validation windows. Where known
-        attacks leave room, it is half way to the weakest of them, on a scale of logarithms.
+        Their margin is `_ROOM` times how far benign windows go beyond limits that were set without
+        them: those of each training vehicle beyond the others', and validation windows.
 
         Raises:
             DataError: too few windows have a profile.
@@ -126,14 +125,10 @@ class ProfileDetector(FittedModel):
         beyond = []
         for held in np.unique(vehicle) if len(np.unique(vehicle)) > 1 else ():
             self._set_limits(benign[vehicle != held])
-            beyond.append(_ROOM * self._usual_excess(benign[vehicle == held]))
+            beyond.append(self._usual_excess(benign[vehicle == held]))
         self._set_limits(benign)
         beyond.append(self._usual_excess(validation.features[_usual(validation)]))
-        margin = max(*beyond, _LEAST_MARGIN)
-        # Half way, on a scale of logarithms, to the weakest of the known attacks.
-        attacks = torch.from_numpy(train.features[profiled][labels == 1])
-        lowest = float(torch.quantile(self.excess(attacks), _FALSE_ALARMS))
-        self.keep("margin", margin * max(1.0, math.sqrt(lowest / margin)))
+        self.keep("margin", _ROOM * max(*beyond, _LEAST_MARGIN))
 
     def excess(self, pooled: Float[Tensor, "graphs width"]) -> Float64[Tensor, "graphs"]:
         """How far the farthest statistic is beyond every benign training window, in spreads."""

@@ -22,6 +22,8 @@ _BAG = torch.ops.aten._embedding_bag_forward_only.default
 _SUM = 0
 _STANDS_FOR: ContextVar[str | None] = ContextVar("stands_for", default=None)
 _FULL = (torch.float32, torch.float64)
+Bags = tuple[Int32[Tensor, "picked"], Int32[Tensor, "bags"]]
+"""Rows to pick, and where each bag of them begins."""
 
 
 @contextmanager
@@ -80,8 +82,9 @@ def pointers(owner: Int64[Tensor, "rows"], owners: int) -> Int64[Tensor, "pointe
 class EdgeOrder:
     """Where each node's edges are: those that end in it, and those that begin in it.
 
-    One serves all layers that attend over the same edges. Positions are 32 bits wide, half as much
-    to read: a batch has less than 2^31 / heads edges.
+    One serves all layers that attend over the same edges, and makes each list of positions when it
+    is first asked for. Positions are 32 bits wide, half as much to read: a batch has less than
+    2^31 / heads edges.
     """
 
     def __init__(self, edge_index: Int64[Tensor, "2 edges"], nodes: int) -> None:
@@ -90,11 +93,25 @@ class EdgeOrder:
         self.source, self.target = edge_index.to(torch.int32)
         self.into = pointers(edge_index[1], nodes)
         self.rows = torch.arange(self.edges, dtype=torch.int32, device=edge_index.device)
+        self._by_head: dict[tuple[int, int], Bags] = {}
 
     @cached_property
     def first(self) -> Int32[Tensor, "nodes"]:
         """First of the edges that end in each node."""
         return self.into[:-1].to(torch.int32)
+
+    @cached_property
+    def ends(self) -> Bags:
+        """Both ends of each edge, where node n is row 2n as a source and 2n+1 as a target."""
+        pairs = torch.stack((self.source * 2, self.target * 2 + 1), dim=1)
+        return pairs.flatten(), self.rows * 2
+
+    def by_head(self, heads: int, row_step: int) -> Bags:
+        """The sources of each node's edges, head by head; head h of node n is row_step * n + h."""
+        if (heads, row_step) not in self._by_head:
+            bags = _each_head(self.source * row_step, self.first, heads)
+            self._by_head[heads, row_step] = bags
+        return self._by_head[heads, row_step]
 
     @cached_property
     def leaving(self) -> Leaving:
@@ -115,8 +132,20 @@ class Leaving:
         both = torch.empty(2 * edges, dtype=torch.int32, device=source.device)
         both.scatter_(0, (order.rows + into.index_select(0, source)).long(), self.edge.int())
         both.scatter_(0, (order.rows + out[1:].index_select(0, order.target)).long(), order.rows)
-        self.both = both
-        self.both_first = torch.stack((self.first + into, out[1:] + into), dim=1).flatten()
+        self.both: Bags = both, torch.stack((self.first + into, out[1:] + into), dim=1).flatten()
+        self._by_head: dict[int, Bags] = {}
+
+    def by_head(self, heads: int) -> Bags:
+        """The targets of each node's edges, head by head; head h of node n is row heads * n + h."""
+        if heads not in self._by_head:
+            self._by_head[heads] = _each_head(self.target * heads, self.first, heads)
+        return self._by_head[heads]
+
+
+def _each_head(row: Tensor, first: Tensor, heads: int) -> Bags:
+    """Bags of one head after another: the rows of head 0, and where its bags begin, then head 1."""
+    head = torch.arange(heads, dtype=torch.int32, device=row.device)[:, None]
+    return (row + head).flatten(), (first + head * len(row)).flatten()
 
 
 class _Pooled(torch.autograd.Function):

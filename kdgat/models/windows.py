@@ -40,6 +40,7 @@ class WindowFeatures(nn.Module):
 
 def rows_of(owner: Int64[Tensor, "rows"], graphs: int) -> Float[Tensor, "graphs 1"]:
     """How many rows each graph owns."""
+    # By shape: `len` would be a constant of an exported graph.
     return total(torch.ones(owner.shape[0], 1, device=owner.device), owner, graphs)
 
 

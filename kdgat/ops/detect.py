@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
@@ -220,10 +220,9 @@ class _Watch:
 
 
 def _protocol(name: str) -> Protocol:
-    for known in PROTOCOLS:
-        if name == known:
-            return known
-    raise ConfigError(f"unknown protocol '{name}'", hint=did_you_mean(name, PROTOCOLS))
+    if name not in PROTOCOLS:
+        raise ConfigError(f"unknown protocol '{name}'", hint=did_you_mean(name, PROTOCOLS))
+    return cast(Protocol, name)
 
 
 def _check_format(format: str | None) -> None:

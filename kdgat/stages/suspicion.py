@@ -1,9 +1,9 @@
 """Which ids of a window are the most suspicious, the same way for every kind of model.
 
-An id is as suspicious as its node's features are far from benign training traffic: the mean of
-their absolute values in standard deviations, as the model gets them (a departure from a profile
-counts as none where there is no profile). What it is suspected for is the feature furthest away.
-The model itself is not asked: what one id contributes to a score would take a pass for each id.
+An id is as suspicious as the feature of its node that is furthest from benign training traffic, in
+standard deviations, as the model gets them (a departure from a profile counts as none where there
+is no profile). Ids that share the largest distance come in the order of their mean one. The model
+itself is not asked: what one id contributes to a score would take a pass for each id.
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ class Suspect:
 
     id: str
     """In hexadecimal, as buses are talked about."""
-    departure: float
-    """Mean distance of its features from benign traffic, in standard deviations."""
     feature: str
-    """The feature furthest away."""
+    """The feature that is furthest from benign traffic."""
     distance: float
-    """Its distance with its sign, in standard deviations; 10 stands for 10 and more."""
+    """How far, with its sign, in standard deviations; what `data.scale_clip` is stands for more."""
 
 
 def suspects(
@@ -50,15 +48,14 @@ def suspects(
     """
     columns = [i for i, name in enumerate(names) if name != _NO_DEPARTURE]
     distance = x[:, columns]
-    departure = np.abs(distance).mean(axis=1)
-    worst = np.argsort(-departure, kind="stable")[:most]
-    furthest = np.abs(distance[worst]).argmax(axis=1)
+    size = np.abs(distance)
+    furthest = size.argmax(axis=1)
+    worst = np.lexsort((-size.mean(axis=1), -size.max(axis=1)))[:most]
     return tuple(
         Suspect(
             id=f"{ids[node]:03X}",
-            departure=float(departure[node]),
-            feature=str(names[columns[column]]),
-            distance=float(distance[node, column]),
+            feature=str(names[columns[furthest[node]]]),
+            distance=float(distance[node, furthest[node]]),
         )
-        for node, column in zip(worst, furthest, strict=True)
+        for node in worst
     )

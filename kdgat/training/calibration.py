@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -26,8 +26,11 @@ _LEAST_THRESHOLD = 1e-9
 _LEAST_SPREAD = 1e-9
 _FEWEST_PREFIX = 20
 """Windows below which a prefix says nothing of a part's spread."""
-_STRETCH = (0.5, 20.0)
-"""How much narrower or wider than training traffic a prefix may make a part."""
+_STRETCH = (0.5, 3.0)
+"""How much narrower or wider than training traffic a prefix may make a part: beyond that it is more
+likely poisoned than of such a car."""
+_SHIFT = 3.0
+"""How far a prefix may shift a part, in distances of the 84 % quantile from the median."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,6 @@ class Calibration:
     benign: Mapping[str, Mapping[str, Sequence[float]]]
     """Scores of benign validation windows, by what they were measured against (`REFERENCES`), then
     by vehicle."""
-    attack: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Scores of validation windows of the attacks that training knows, by what they were measured
-    against."""
     usual: Sequence[tuple[float, float]] = ()
     """Median of each part, and how far its 84 % quantile is above, on benign validation windows
     that are measured against their own captures; none where no window was."""
@@ -58,7 +58,8 @@ class Calibration:
 
         Each part is shifted and stretched so that the prefix's median and 84 % quantile come to
         where those of benign training traffic are: a car on which all scores are a little higher
-        is no car under attack. Quantiles, so that a few attack windows in the prefix move little.
+        is no car under attack. They are quantiles and bounded, so that attack windows in the prefix
+        move little.
         Models that were trained with labels are taken as they are.
         """
         if self.even is not None or not self.usual or len(prefix) < _FEWEST_PREFIX:
@@ -68,6 +69,7 @@ class Calibration:
             zip(self.usual, _usual(prefix), strict=True)
         ):
             stretch = float(np.clip(here_above / above, *_STRETCH))
+            here = float(np.clip(here, middle - _SHIFT * above, middle + _SHIFT * above))
             center[i] = here - (middle - self.center[i]) * stretch
             spread[i] = self.spread[i] * stretch
         return replace(self, center=center, spread=spread)
@@ -87,9 +89,7 @@ class Calibration:
                 scores; `vehicle` the largest of the vehicles' own quantiles; `conformal` the
                 smallest score that split conformal prediction allows (Vovk et al. 2005): with
                 exchangeable benign windows at most a share alpha of them is above. `auto` is fixed
-                where there are even odds. Otherwise it is half way, on a scale of logarithms, from
-                vehicle to the quantile alpha of known attacks' scores, but at least vehicle times
-                the margin: benign scores of another car reach further.
+                where there are even odds, and otherwise vehicle times the margin.
             alpha: false-alarm rate.
             references: what the windows to judge are measured against; where no validation window
                 was, all of them count.
@@ -111,12 +111,7 @@ class Calibration:
                 return _conformal(everything, alpha)
             case _:
                 strictest = max(float(np.quantile(scores, 1 - alpha)) for scores in vehicles)
-                if method == "vehicle":
-                    return strictest
-                known = [score for name in names for score in self.attack.get(name, ())]
-                lowest = float(np.quantile(known, alpha)) if known else 0.0
-                room = lowest / max(strictest, _LEAST_THRESHOLD)
-                return strictest * max(margin, math.sqrt(max(room, 0.0)))
+                return strictest * margin if method == "auto" else strictest
 
     def odds(
         self, score: Float64[np.ndarray, "windows"], references: Iterable[str] = ("own",)
@@ -160,19 +155,17 @@ def calibrate(
         spread = np.maximum(parts[benign].std(axis=0), 1e-9)
     own = benign & (store.reference.numpy() == OWN)
     usual = _usual(parts[own]) if own.sum() >= _FEWEST_PREFIX else ()
-    unset = Calibration(center.tolist(), spread.tolist(), EVEN if labelled else None, {}, {}, usual)
+    unset = Calibration(center.tolist(), spread.tolist(), EVEN if labelled else None, {}, usual)
     score = unset.scores(parts)
     vehicle = np.array([label.vehicle for label in store.captures], dtype=object)
     vehicle = vehicle[store.capture.numpy()] if len(store.captures) else vehicle
     kept: dict[str, dict[str, list[float]]] = {}
-    attack: dict[str, list[float]] = {}
     for number, name in REFERENCES.items():
         measured = store.reference.numpy() == number
-        attack[name] = score[measured & ~benign].tolist()
         here = benign & measured
         for each in sorted(set(vehicle[here].tolist())):
             kept.setdefault(name, {})[each] = score[here & (vehicle == each)].tolist()
-    return replace(unset, benign=kept, attack=attack)
+    return replace(unset, benign=kept)
 
 
 def _usual(parts: Float64[np.ndarray, "windows parts"]) -> tuple[tuple[float, float], ...]:

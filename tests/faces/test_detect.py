@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.faces.conftest import Command, Said, Tiny
+from tests.faces.conftest import Command, Said
 from tests.faces.watched import Watched, watched, watched_once  # noqa: F401
 
 
@@ -207,12 +208,15 @@ def test_a_capture_shorter_than_a_window_is_told(
     assert "59 messages, too few for one window of 100" in said.err
 
 
-def test_a_run_that_is_not_completed_is_refused(trained: Tiny, kdgat: Command) -> None:
-    path = trained.run(trained.student) / "run.json"
+def test_a_run_that_is_not_completed_is_refused(
+    watched: Watched, tmp_path: Path, kdgat: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(watched.root, root)
+    monkeypatch.chdir(root)
+    path = next(root.glob(f".kdgat/runs/*/*/{watched.run}/run.json"))
     path.write_text(path.read_text().replace('"completed"', '"failed"'))
-    raw = next((trained.data / "raw").glob("test_01*/*.csv.gz"))
-    kdgat("detect", raw, "--model", trained.student).mistake(trained.student, "failed")
-    kdgat("detect", raw, "--model", trained.evaluation).mistake("is an evaluation")
+    kdgat("detect", watched.capture, "--model", watched.run).mistake(watched.run, "failed")
 
 
 @pytest.fixture

@@ -5,16 +5,18 @@ from __future__ import annotations
 import gzip
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
 import pytest
 
-from kdgat.configs.data import DataConfig
+from kdgat.configs.data import DataConfig, FeatureGroup
 from kdgat.configs.dataset import DATASETS
 from kdgat.data.captures import DatasetManifest, load_messages
 from kdgat.data.graphs import build_graphs
 from kdgat.data.oddities import Oddity
+from kdgat.data.profiles import make_profile
 from kdgat.data.reading import read_capture
 from kdgat.data.windows import Messages, window_starts
 from kdgat.stages.ingest import ingest
@@ -171,7 +173,11 @@ def test_trap_5_an_id_that_was_never_seen_makes_the_same_graphs_as_a_known_one(
     others = np.random.default_rng(0).permutation(2048).astype(np.uint32) + 0x10000
     renamed = replace(messages, arbitration_id=others[messages.arbitration_id])
     starts = window_starts(len(messages), 100, 100)
-    before, after = (build_graphs(m, starts, DataConfig()) for m in (messages, renamed))
+    config = DataConfig(features=get_args(FeatureGroup))
+    before, after = (
+        build_graphs(each, starts, config, make_profile(each.span(0, 20_000)))
+        for each in (messages, renamed)
+    )
 
     np.testing.assert_array_equal(before.node_ptr, after.node_ptr)
     np.testing.assert_array_equal(before.edge_ptr, after.edge_ptr)

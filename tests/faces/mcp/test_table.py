@@ -38,6 +38,8 @@ NOT_FOR_AGENTS = {
     "pipeline": "hours of computing on this machine; an agent plans and submits jobs instead",
     "tune": "the same, and the user names what may be searched",
     "replay": "repeats a run bit by bit to check this machine; a person's question",
+    "detect": "runs as long as the log or the bus it watches",
+    "export": "writes a file for an ECU, which its user asks for and carries there",
     "data simulate": "writes a dataset, which is done once, by whoever sets up the workspace",
     "data ingest": "the same",
     "data prepare": "every job prepares what it needs",

@@ -41,7 +41,7 @@ OTHER_MISTAKES = [
         (
             "model=transformer",
             "unknown model 'transformer' in override 'model=transformer'",
-            "choose one of: fusion, gat, gradient_boosting, mlp, vgae",
+            "choose one of: fusion, gat, gradient_boosting, id_frequency, mlp, profile, vgae",
         ),
         (
             "training.max_epochs=0",
@@ -74,15 +74,17 @@ OTHER_MISTAKES = [
         (
             "data.features=[bites]",
             "the overrides: data.features = 'bites': "
-            "input should be 'bytes', 'entropy', 'rate' or 'timing'",
-            "data.features: Groups of node features; none of them says which arbitration id the "
-            "node is.",
+            "input should be 'bytes', 'entropy', 'rate', 'timing', 'shape' or 'profile'",
+            "data.features: Groups of node features, none of which tells the id: `shape` is "
+            "relative to the window, `profile` to the vehicle's benign traffic, the others are "
+            "absolute.",
         ),
         (
             "data.features=[bytes,bytes]",
             "the overrides: data.features = ['bytes', 'bytes']: name at least one group, each once",
-            "data.features: Groups of node features; none of them says which arbitration id the "
-            "node is.",
+            "data.features: Groups of node features, none of which tells the id: `shape` is "
+            "relative to the window, `profile` to the vehicle's benign traffic, the others are "
+            "absolute.",
         ),
         (
             "seed=${nope}",
@@ -149,7 +151,8 @@ OTHER_MISTAKES = [
         (
             "model.kind=vgae",
             "override 'model.kind=vgae' sets a part of what model=NAME stands for",
-            "write model=NAME; NAME is one of: fusion, gat, gradient_boosting, mlp, vgae",
+            "write model=NAME; NAME is one of: fusion, gat, gradient_boosting, id_frequency, mlp, "
+            "profile, vgae",
         ),
         (
             # Simulated traffic that calls itself real would be a champion of real data.

@@ -138,7 +138,8 @@ def departure(
     row = ids.index(own[0].id)
     early, usual, late = profile.early_s[row], profile.median_s[row], profile.late_s[row]
     gaps = [gap_ms(a, b) / 1000 for a, b in pairwise(own)]
-    scale = 0.1 + math.log(max(late / early, 1)) / 4
+    intervals = profile.messages[row] - 1
+    trust = intervals / (intervals + 10) / (0.1 + math.log(max(late / early, 1)) / 4)
     expected = profile.rate_hz[row] * duration_s
     wrong = [wrong_bits(m, int(profile.ever[row]), int(profile.always[row])) for m in own]
     later = profile.messages[row] - profile.messages[row] // 2
@@ -148,8 +149,8 @@ def departure(
         **values,
         "profile_known": 1,
         "profile_count": (len(own) - expected) / math.sqrt(expected + 1),
-        "profile_interval": log_ratio(statistics.fmean(gaps), usual) / scale if gaps else 0,
-        "profile_interval_min": log_ratio(min(gaps), early) / scale if gaps else 0,
+        "profile_interval": log_ratio(statistics.fmean(gaps), usual) * trust if gaps else 0,
+        "profile_interval_min": log_ratio(min(gaps), early) * trust if gaps else 0,
         "profile_wrong_bits_log": math.log1p(statistics.fmean(wrong)),
         "profile_wrong_bits_max_log": math.log1p(max(wrong)),
         "profile_wrong_bits_share": statistics.fmean(count > 0 for count in wrong),

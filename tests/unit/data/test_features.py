@@ -19,10 +19,15 @@ from kdgat.data.features import (
     edge_features,
     entropy_features,
     feature_names,
+    id_features,
     payload_bytes,
+    profile_features,
     rate_features,
+    shape_features,
     timing_features,
 )
+from kdgat.data.profiles import departures, make_profile
+from tests.unit.data.plain import Message, taken
 
 PAYLOADS = st.binary(max_size=8)
 
@@ -47,8 +52,10 @@ def test_names_follow_the_order_of_the_groups_asked_for() -> None:
         *("interval_ms_log", "interval_std_ms_log", "interval_min_ms_log"),
         *("messages_log", "share_of_window", "rate_hz_log"),
     )
-    everything = feature_names(["bytes", "entropy", "rate", "timing"])
-    assert len(everything) == len(set(everything)) == 27
+    everything = feature_names(["bytes", "entropy", "rate", "timing", "shape", "profile"])
+    assert len(everything) == len(set(everything)) == 27 + 7 + 14
+    for group in ("shape", "profile"):
+        assert all(name.startswith(f"{group}_") for name in feature_names([group]))
 
 
 def test_the_first_byte_of_a_payload_comes_first() -> None:
@@ -155,6 +162,83 @@ def test_a_step_backwards_in_time_is_an_interval_of_zero() -> None:
     mean, _, least = timing_features(one_node(3), np.array([1.0, 0.992, 1.002]), np.array([0.002]))
     assert mean.tolist() == pytest.approx([math.log1p(5)])
     assert least.tolist() == [0]
+
+
+def test_the_shape_of_an_id_is_relative_to_its_window_and_to_itself() -> None:
+    # Ids at 0, 10, 30 and 40 ms at places 0, 1, 5 and 6 of a window of 50 ms; another one twice.
+    time_s = np.array([0.0, 0.010, 0.030, 0.040, 0.005, 0.050])
+    payload, dlc = columns([b"\x00", b"\x0f", b"\x0f", b"\xff", b"", b""])
+    nodes, place = Segments(np.array([0, 4]), 6), np.array([0, 1, 5, 6, 3, 9])
+    duration_s = np.array([0.050, 0.050])
+    found = shape_features(nodes, np.array([0, 2]), time_s, duration_s, place, payload, dlc)
+    busy, other = (
+        {name: value[i].item() for name, value in zip(FEATURE_NAMES["shape"], found, strict=True)}
+        for i in (0, 1)
+    )
+    mean, deviation = 40 / 3, math.sqrt((100 + 400 + 100) / 3 - (40 / 3) ** 2)
+    assert busy == {
+        "shape_count_to_median_log": pytest.approx(math.log(4 / 3)),
+        "shape_interval_variation_log": pytest.approx(math.log1p(deviation / mean)),
+        "shape_interval_min_to_mean_log": pytest.approx(math.log(10 / mean)),
+        "shape_back_to_back": pytest.approx(2 / 3),
+        "shape_span": pytest.approx(0.8),
+        "shape_flips_max": pytest.approx(4 / 8),
+        "shape_flips_spread": pytest.approx(4 / 8 - 8 / 24),
+    }
+    assert other["shape_count_to_median_log"] == pytest.approx(math.log(2 / 3))
+    # One interval says nothing of how much intervals vary.
+    assert other["shape_interval_variation_log"] == other["shape_interval_min_to_mean_log"] == 0
+
+
+def test_an_id_that_comes_as_its_profile_says_departs_in_nothing() -> None:
+    usual = taken([Message(i / 100, 0x20, bytes([i % 2])) for i in range(200)])
+    profile = make_profile(usual, 2.0)
+    rows = np.arange(50, 70)
+    against = departures(usual, profile)
+    found = profile_features(one_node(20), rows, usual.time_s[rows], np.array([0.2]), against)
+    values = named("profile", found)
+    assert (values.pop("profile_there"), values.pop("profile_known")) == (1, 1)
+    # The lowest bit changes in all of its 199 pairs, which is hardly a surprise.
+    assert values.pop("profile_surprise_log") == pytest.approx(-math.log(199.5 / 200), rel=1e-2)
+    assert values.pop("profile_surprise_max_log") < 0.01
+    assert values.pop("profile_interval_min") == pytest.approx(0, abs=1e-3)
+    assert [*values.values()] == pytest.approx([0] * len(values), abs=1e-3)
+
+
+def test_an_id_that_comes_ten_times_as_often_and_another_way_departs() -> None:
+    usual = taken([Message(i / 100, 0x20, bytes([i % 2])) for i in range(200)])
+    strange = taken([Message(5 + i / 1000, 0x20, b"\x80\x01") for i in range(20)])
+    against = departures(strange, make_profile(usual, 2.0))
+    rows = np.arange(20)
+    found = profile_features(one_node(20), rows, strange.time_s, np.array([0.020]), against)
+    values = named("profile", found)
+    assert values["profile_count"] == pytest.approx((20 - 2) / math.sqrt(3))
+    # The profile's 199 intervals count as much as ten more that tell nothing would leave them.
+    assert values["profile_interval"] == pytest.approx(-math.log(10) / 0.1 * 199 / 209, rel=1e-3)
+    assert values["profile_interval_min"] == pytest.approx(values["profile_interval"], rel=1e-3)
+    # Bit 7 and the second byte's lowest were never set.
+    assert values["profile_wrong_bits_log"] == values["profile_wrong_bits_max_log"]
+    assert values["profile_wrong_bits_max_log"] == pytest.approx(math.log(3))
+    assert values["profile_wrong_bits_share"] == values["profile_wrong_length"] == 1
+    assert values["profile_novelty"] == pytest.approx(-math.log(0.5 / 101))
+
+
+def test_without_a_profile_all_columns_of_it_are_zero() -> None:
+    found = profile_features(one_node(3), np.arange(3), np.arange(3.0), np.array([2.0]), None)
+    assert np.concatenate(found).tolist() == [0] * len(FEATURE_NAMES["profile"])
+
+
+def test_an_id_is_encoded_as_nothing_as_bits_or_as_a_place() -> None:
+    ids, known = np.array([3, 7, 8], np.uint32), np.array([3, 8], np.uint32)
+    assert id_features(ids, "none", 8, known) == []
+    bits = np.stack(id_features(ids, "hash", 64, known), axis=1)
+    assert bits.shape == (3, 64)
+    assert np.abs(bits).tolist() == np.ones((3, 64)).tolist()
+    assert len(np.unique(bits, axis=0)) == 3
+    place = np.stack(id_features(ids, "lookup_unk", 8, known), axis=1)
+    assert place.tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    nobody = np.stack(id_features(ids, "lookup_unk", 8, known[:0]), axis=1)
+    assert nobody.tolist() == [[1], [1], [1]]
 
 
 def test_an_edge_says_how_many_transitions_it_has_and_how_long_they_took() -> None:

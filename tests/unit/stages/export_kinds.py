@@ -2,7 +2,7 @@
 
 A program of its own: where shapes are checked, as in the tests, no model can be traced.
 
-    python export_kinds.py GRAPHS FOLDER
+    python -m tests.unit.stages.export_kinds DATASET_FOLDER DATA_CONFIG OUT_FOLDER
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from kdgat.training.calibration import calibrate
 from kdgat.training.checkpoint import TrainedModel, fused_model
 from kdgat.training.scoring import score_parts
 
-GAT, VGAE = GatConfig(hidden=3, heads=2, layers=2, readout=4), VgaeConfig(hidden=3, heads=2, latent=3)
+GAT = GatConfig(hidden=3, heads=2, layers=2, readout=4)
+VGAE = VgaeConfig(hidden=3, heads=2, latent=3)
 KINDS: dict[str, ModelConfig] = {"gat": GAT, "vgae": VGAE, "mlp": MlpConfig(hidden=4)}
 METHODS = ("dqn", "mlp", "weighted_average")
 

@@ -234,12 +234,11 @@ def test_the_flooding_id_is_the_most_suspicious_of_most_windows_of_a_flood(
 
 def test_suspects_are_named_by_the_feature_furthest_away() -> None:
     names = ("byte0_mean", "profile_there", "profile_count")
-    x = np.array([[1, 9, -1], [0, 9, -6], [2, 9, 3]], np.float32)
+    x = np.array([[1, 9, -1], [0, 9, -6], [2, 9, 6]], np.float32)
     found = suspects(x, np.array([0x10, 0x7FF, 0x18DB33F1], np.uint32), names, 2)
-    assert [each.id for each in found] == ["7FF", "18DB33F1"]
+    assert [each.id for each in found] == ["18DB33F1", "7FF"]
     assert [each.feature for each in found] == ["profile_count", "profile_count"]
-    assert [each.distance for each in found] == [-6.0, 3.0]
-    assert [each.departure for each in found] == [3.0, 2.5]
+    assert [each.distance for each in found] == [6.0, -6.0]
 
 
 def test_columns_that_encode_an_id_say_nothing_about_it() -> None:

@@ -164,7 +164,9 @@ def test_graphs_are_scaled_by_benign_training_windows_alone(
 
 
 @pytest.mark.parametrize("forged", ["FFFFFFFFFFFFFFFF", "00", ""])
-def test_no_attack_however_absurd_changes_the_scaling_or_a_profile(tmp_path: Path, forged: str) -> None:
+def test_no_attack_however_absurd_changes_the_scaling_or_a_profile(
+    tmp_path: Path, forged: str
+) -> None:
     def learned(name: str, payload: str) -> tuple[object, bytes]:
         raw = tmp_path / name / "raw/train_02_with_attacks/a.csv"
         write(raw, traffic(6_000, lambda i: i >= 3_000, payload))
@@ -200,7 +202,9 @@ def test_a_capture_shorter_than_a_window_is_all_tail(tmp_path: Path) -> None:
     assert (short.train, short.validation, short.tail_messages) == (0, 0, 60)
 
 
-@pytest.mark.parametrize("lost", ["prepare.json", "train/store.json", "validation/store.json", "library.npz"])
+@pytest.mark.parametrize(
+    "lost", ["prepare.json", "train/store.json", "validation/store.json", "library.npz"]
+)
 def test_what_was_cut_short_is_made_again(folder: Path, lost: str) -> None:
     first = prepare(folder, CONFIG)
     before = bytes_of(first.folder)

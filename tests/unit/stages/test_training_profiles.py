@@ -38,9 +38,7 @@ def reference_of_nodes(store: GraphStore) -> np.ndarray:
 
 def singular(count: int, first_id: int, clock: Callable[[int], float]) -> list[str]:
     """Every fifth message has an id that no other message has."""
-    return [
-        f"{clock(i):.6f},{first_id + i if i % 5 == 0 else i % 7:X},00,0" for i in range(count)
-    ]
+    return [f"{clock(i):.6f},{first_id + i if i % 5 == 0 else i % 7:X},00,0" for i in range(count)]
 
 
 def steady(i: int) -> float:
