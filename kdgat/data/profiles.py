@@ -114,7 +114,7 @@ def make_profile(messages: Messages, duration_s: float | None = None) -> Vehicle
     )
     time_s, payload = messages.time_s[order], messages.payload[order]
     span = float(np.ptp(messages.time_s)) if len(messages) else 0.0
-    duration = max(span if duration_s is None else duration_s, _SHORTEST_S)
+    duration = max(span if duration_s is None else float(duration_s), _SHORTEST_S)
     early, median, late = _intervals(time_s, first, count, duration)
     none = len(ids) == 0
     return VehicleProfile(

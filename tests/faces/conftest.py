@@ -21,7 +21,7 @@ SIMULATION = (
     "seed=3", "capture_s=5", "attack_free_s=6", "known_attacks=[dos,fuzzing]",
     "unknown_attacks=[malfunction,suppress]",
 )  # fmt: skip
-WINDOWS = ("data.training_stride_messages=100",)
+WINDOWS = ("data.training_stride_messages=100", "data.prefix_s=1")
 TINY = (
     *WINDOWS, "training.max_epochs=2", "model=gat", "model.hidden=4", "model.heads=2",
     "model.layers=1", "model.readout=8", "resources.threads=1", "training.min_steps_per_epoch=0",

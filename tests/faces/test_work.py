@@ -26,7 +26,8 @@ Command = Any
 Tiny = Any
 
 TINY = (
-    "data.training_stride_messages=100", "training.max_epochs=3", "model=gat", "model.hidden=4",
+    "data.training_stride_messages=100", "data.prefix_s=1", "training.max_epochs=3", "model=gat",
+    "model.hidden=4",
     "model.heads=2", "model.layers=1", "model.readout=8", "resources.threads=1",
     "training.min_steps_per_epoch=4", "training.max_graphs=8",
 )  # fmt: skip

@@ -21,8 +21,8 @@ SIMULATION = (
     "unknown_attacks=[malfunction,suppress]",
 )  # fmt: skip
 TINY = (
-    "data.training_stride_messages=100", "training.max_epochs=2", "model=gat", "model.hidden=4",
-    "model.heads=2", "model.layers=1", "model.readout=8", "resources.threads=1",
+    "data.training_stride_messages=100", "data.prefix_s=1", "training.max_epochs=2", "model=gat",
+    "model.hidden=4", "model.heads=2", "model.layers=1", "model.readout=8", "resources.threads=1",
     "training.min_steps_per_epoch=4",
 )  # fmt: skip
 SMALL_JOB = ("--cores", "1", "--memory-gb", "1.8", "--time", "10m")

@@ -128,18 +128,9 @@ def test_too_few_scores_for_a_conformal_threshold_put_it_above_all_of_them() -> 
     assert line == pytest.approx(3.0)
 
 
-def test_without_known_attacks_the_usual_threshold_is_the_vehicles_times_a_margin() -> None:
+def test_the_usual_threshold_of_a_one_class_model_is_the_vehicles_times_a_margin() -> None:
     assert ONE_CLASS.threshold("auto", 0.1, margin=1.0) == pytest.approx(90.1)
     assert ONE_CLASS.threshold("auto", 0.1, margin=3.0) == pytest.approx(3 * 90.1)
-
-
-def test_known_attacks_far_away_put_the_usual_threshold_half_way_to_them() -> None:
-    far = replace(ONE_CLASS, attack={"own": [90.1 * 100] * 50})
-    assert far.threshold("auto", 0.1, margin=2.0) == pytest.approx(90.1 * 10)
-    near = replace(ONE_CLASS, attack={"own": [91.0] * 50})
-    assert near.threshold("auto", 0.1, margin=2.0) == pytest.approx(2 * 90.1)
-    elsewhere = replace(ONE_CLASS, attack={"borrowed": [90.1 * 100] * 50})
-    assert elsewhere.threshold("auto", 0.1, margin=2.0) == pytest.approx(2 * 90.1)
 
 
 def test_the_usual_threshold_of_a_classifier_is_at_even_odds_whatever_its_benign_scores() -> None:
@@ -184,7 +175,7 @@ def test_odds_are_half_at_the_models_own_threshold() -> None:
     assert own < 0.5 < borrowed, "each against the benign windows that are measured so"
 
 
-def test_benign_scores_are_kept_by_reference_and_vehicle_and_attacks_apart() -> None:
+def test_benign_scores_alone_are_kept_by_reference_and_vehicle() -> None:
     parts = np.arange(8, dtype=float)[:, None]
     store = windows(
         attack=[0, 0, 0, 3, 0, 0, 1, 0],
@@ -198,7 +189,6 @@ def test_benign_scores_are_kept_by_reference_and_vehicle_and_attacks_apart() -> 
         "borrowed": {"kia": [1.0]},
         "own": {"kia": [0.0, 5.0, 7.0], "spark": [2.0]},
     }
-    assert calibration.attack == {"unprofiled": [6.0], "borrowed": [], "own": [3.0]}
     assert calibration.even == 0.5
 
 
