@@ -37,7 +37,7 @@ class Part:
         shown = list(self.names if whole else self.names[:most])
         more = len(self.names) - len(shown)
         if not shown:
-            return f" ({more} modules)" if more > 1 else " (1 module)"
+            return f" ({more})"
         return f" ({', '.join((*shown, *([f'+{more}'] if more else [])))})"
 
 

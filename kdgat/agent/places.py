@@ -41,7 +41,7 @@ def _rows(ws: Workspace) -> Iterator[tuple[str, str]]:
     if pages := _names(_markdown(knowledge / "guide")):
         yield "knowledge/guide/", f"how to: {' '.join(pages)}"
     if notes := [path for path in _markdown(knowledge / "decisions") if path.stem[:1].isdigit()]:
-        yield "knowledge/decisions/", f"why: {len(notes)} notes, the last is {notes[-1].stem}"
+        yield "knowledge/decisions/", f"why: {len(notes)}, the last is {notes[-1].stem}"
     if papers := _names(_markdown(knowledge / "papers")):
         yield "knowledge/papers/", f"what was read: {len(papers)} notes"
     if (knowledge / "reference").is_dir():
@@ -49,8 +49,8 @@ def _rows(ws: Workspace) -> Iterator[tuple[str, str]]:
     if tests := _folders(ws.root / "tests"):
         yield "tests/", " ".join(tests)
     if skills := _folders(ws.root / "agent" / "skills"):
-        yield "agent/skills/NAME/SKILL.md", f"read it before such a task: {' '.join(skills)}"
-    yield ".kdgat/", f"or $KDGAT_HOME, written at run time: {' '.join(_home_folders())}"
+        yield "agent/skills/NAME/SKILL.md", f"read before such a task: {' '.join(skills)}"
+    yield ".kdgat/", f"or $KDGAT_HOME, at run time: {' '.join(_home_folders())}"
 
 
 def _home_folders() -> list[str]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from kdgat.agent.section import Material, Section
 from kdgat.modes.packs import Mode, list_modes
+
+if TYPE_CHECKING:
+    from kdgat.stages.table import Stage
+
+
+_NAMES_ALONE = ("resources", "evaluation")
+"""Groups whose values change no trained model, so that their names must do."""
 
 
 def commands_section(material: Material, _most: int | None) -> Section:
@@ -58,12 +65,13 @@ def config_section(_material: Material, _most: int | None) -> Section:
         group, _, field = name.rpartition(".")
         # A dataset and a model are chosen by name; the tables and the lines below have them.
         if group not in ("dataset", "model"):
-            groups.setdefault(group, []).append(f"{field}={_show(value)}")
+            told = field if group in _NAMES_ALONE else f"{field}={_show(value)}"
+            groups.setdefault(group, []).append(told)
     chosen = f"dataset={values['dataset.name']} model={values['model.kind']}"
     lines = [f"- {chosen} {' '.join(groups.pop(''))}"]
     lines += [f"- {group}.: {' '.join(fields)}" for group, fields in groups.items()]
     lines += _models()
-    title = "## Config: overrides and their defaults; `uv run kdgat config explain` tells more"
+    title = "## Config: overrides and their defaults (large/medium/small)"
     return Section(
         source="kdgat/configs",
         inputs={line[2:].partition(":")[0].split("=")[0]: line for line in lines},
@@ -81,13 +89,7 @@ def tables_section(material: Material, _most: int | None) -> Section:
 
     trained = [stage.kind for stage in STAGES.values()]
     rows = {
-        "stages": ", ".join(
-            f"{stage.name} (trains {stage.kind} on "
-            f"{'benign windows' if stage.benign_only else 'all windows'})"
-            for stage in STAGES.values()
-        ),
-        "models": f"{' '.join(trained)}; not yet trained: "
-        f"{' '.join(kind for kind in KINDS if kind not in trained)}",
+        "stages": " ".join(map(_stage, STAGES.values())),
         "datasets": " ".join(
             name if each.provenance == "real" else f"{name} ({each.provenance})"
             for name, each in DATASETS.items()
@@ -97,6 +99,9 @@ def tables_section(material: Material, _most: int | None) -> Section:
             for name in cluster_names(material.ws)
         ),
     }
+    untrained = [kind for kind in KINDS if kind not in trained]
+    if untrained:
+        rows["models not yet trained"] = " ".join(untrained)
     lines = [f"- {name}: {row}" for name, row in rows.items()]
     return Section(
         source="kdgat/stages,kdgat/configs,slurm/clusters",
@@ -106,26 +111,29 @@ def tables_section(material: Material, _most: int | None) -> Section:
     )
 
 
+def _stage(stage: Stage) -> str:
+    """Its name, and its model and windows where they are not the usual ones."""
+    told = [stage.kind] * (stage.kind != stage.name) + ["benign"] * stage.benign_only
+    return f"{stage.name} ({'; '.join(told)})" if told else stage.name
+
+
 def _mode_line(mode: Mode) -> str:
     also = f"also {' '.join(mode.tools)}; " if mode.tools else ""
     return f"- mode {mode.name}: {also}open questions {mode.questions}"
 
 
 def _models() -> Iterator[str]:
+    """Each model's fields; their values, in the order of SIZES, where the sizes differ."""
     from kdgat.configs.model import KINDS, SIZES, model_preset
 
     for kind in KINDS:
         presets = [model_preset(kind, size).model_dump(mode="json") for size in SIZES]
-        first, *others = ({k: v for k, v in each.items() if k != "kind"} for each in presets)
-        line = f"- model={kind}: {_fields(first) or 'no fields'}"
-        for size, values in zip(SIZES[1:], others, strict=True):
-            other = {name: value for name, value in values.items() if value != first[name]}
-            line += f"; {size}: {_fields(other)}" if other else ""
-        yield line
-
-
-def _fields(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={_show(value)}" for name, value in values.items())
+        told = []
+        for name in presets[0]:
+            values = [_show(preset[name]) for preset in presets]
+            told.append(name if len(set(values)) == 1 else f"{name}={'/'.join(values)}")
+        # The first field is the kind.
+        yield f"- model={kind}: {' '.join(told[1:]) or 'no fields'}"
 
 
 def _show(value: object) -> str:

@@ -94,42 +94,42 @@ def _config() -> Iterator[Mutation]:
     yield Mutation(
         "change a teacher's preset",
         edit(model, ("latent: int = Field(default=32", "latent: int = Field(default=48")),
-        "latent=48",
-        "latent=32",
+        "latent=48/20/12",
+        "latent=32/20/12",
     )
     yield Mutation(
         "change a student's preset",
         edit(
             model,
             (
-                "GatConfig(hidden=12, heads=4, layers=2, readout=64)",
-                "GatConfig(hidden=14, heads=4, layers=2, readout=64)",
+                "GatConfig(hidden=10, heads=4, layers=2, readout=48)",
+                "GatConfig(hidden=14, heads=4, layers=2, readout=48)",
             ),
         ),
-        "small: hidden=14 layers=2",
-        "small: hidden=12 layers=2",
+        "hidden=32/20/14",
+        "hidden=32/20/10",
     )
     yield Mutation(
         "add a model",
         edit(
             model,
             ("ModelConfig = Annotated[", _LSTM),
-            ("| MlpConfig,", "| MlpConfig | LstmConfig,"),
-            ('"gradient_boosting", "mlp"]', '"gradient_boosting", "mlp", "lstm"]'),
+            ("    | MlpConfig\n", "    | MlpConfig\n    | LstmConfig\n"),
+            ('"profile", "id_frequency"]', '"profile", "id_frequency", "lstm"]'),
             (
-                '        case "mlp":',
-                '        case "lstm":\n            return LstmConfig()\n        case "mlp":',
+                '        case "mlp", _:',
+                '        case "lstm", _:\n            return LstmConfig()\n        case "mlp", _:',
             ),
         ),
-        "model=lstm: units=77",
+        "model=lstm: units",
     )
     yield Mutation(
         "rename a model",
         edit(
             model,
             ('Literal["mlp"] = "mlp"', 'Literal["net"] = "net"'),
-            ('case "mlp":', 'case "net":'),
-            ('"gradient_boosting", "mlp"]', '"gradient_boosting", "net"]'),
+            ('case "mlp", _:', 'case "net", _:'),
+            ('"gradient_boosting", "mlp", "profile"', '"gradient_boosting", "net", "profile"'),
         ),
         "model=net:",
         "model=mlp:",
@@ -157,8 +157,7 @@ def _tables() -> Iterator[Mutation]:
                 '        Stage("classifier",',
             ),
         ),
-        "fuser (trains fusion",
-        "not yet trained: fusion",
+        "fuser (fusion)",
     )
     yield Mutation(
         "rename a stage",
@@ -169,8 +168,8 @@ def _tables() -> Iterator[Mutation]:
     yield Mutation(
         "train a stage on other windows",
         edit(stages, ("benign_only=True", "benign_only=False")),
-        "trains vgae on all windows",
-        "benign windows",
+        "autoencoder (vgae)",
+        "autoencoder (vgae; benign)",
     )
     yield Mutation(
         "add a dataset",
