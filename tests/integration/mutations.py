@@ -67,7 +67,9 @@ def _config() -> Iterator[Mutation]:
     )
     yield Mutation(
         "change a default",
-        edit(training, ("max_epochs: int = Field(default=6,", "max_epochs: int = Field(default=13,")),
+        edit(
+            training, ("max_epochs: int = Field(default=6,", "max_epochs: int = Field(default=13,")
+        ),
         "max_epochs=13",
         "max_epochs=6",
     )

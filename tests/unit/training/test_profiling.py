@@ -61,7 +61,7 @@ def test_a_training_tells_where_its_steps_time_goes_in_five_lines(
     with gzip.open(profile.folder / TRACE) as file:
         names = {event.get("name", "") for event in json.load(file)["traceEvents"]}
     assert any(name.startswith("aten::mm") for name in names)
-    assert not torch.autograd.profiler.profiler._is_profiler_enabled
+    assert not torch.autograd.profiler._is_profiler_enabled
 
 
 def test_a_training_too_short_to_be_timed_writes_no_shares(stores: Stores, tmp_path: Path) -> None:
