@@ -53,7 +53,7 @@ Multirun = Annotated[
     bool, typer.Option("--multirun", "-m", help="Every combination of values, as one array.")
 ]
 Pipeline = Annotated[
-    bool, typer.Option("--pipeline", help="Every model: large, then its student, each judged.")
+    bool, typer.Option("--pipeline", help="VGAE and GAT: large, then the student, each judged.")
 ]
 Evaluate = Annotated[
     bool, typer.Option("--evaluate", help="Judge what was trained, in a job after it.")

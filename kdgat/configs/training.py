@@ -39,7 +39,7 @@ class TrainingConfig(Config):
     curriculum_start: float = Field(default=0.3, gt=0.0, le=1.0)
     """Where a curriculum starts: how much of the benign windows its first epoch has; it grows to
     1."""
-    curriculum_epochs: int = Field(default=6, ge=1, le=10_000)
+    curriculum_epochs: int = Field(default=4, ge=1, le=10_000)
     """Epochs until a curriculum takes every window."""
     precision: Annotated[Literal["32", "bf16", "fp16"], BeforeValidator(_digits_are_text)] = "32"
     """Arithmetic of the forward and backward pass; weights stay in 32 bits."""

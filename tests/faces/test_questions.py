@@ -73,7 +73,9 @@ def test_a_run_that_exists_is_linked_and_shown_with_its_figures(
     teacher, evaluation = view["evidence"]
     assert (teacher["state"], teacher["provenance"]) == ("completed", "simulated")
     names = {(each["name"], each["protocol"]) for each in teacher["figures"]}
-    assert names == {("f1", "zero_shot"), ("auroc", "zero_shot")}
+    assert names == {
+        (name, protocol) for name in ("f1", "auroc") for protocol in ("zero_shot", "adapted")
+    }
     assert evaluation["figures"] == teacher["figures"]
     assert trained.teacher in kdgat("questions", "show", "1").out
     assert "a recent run is its evidence" in kdgat("questions", "list").out

@@ -26,7 +26,7 @@ HALF = DistillationConfig(alpha=0.5, temperature=4.0)
 
 @pytest.fixture
 def unchecked() -> Iterator[None]:
-    """Without checks of shapes, as stores and batches in 64 bits are none that the product makes."""
+    """Without checks of types: the product makes no stores and batches in 64 bits."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -72,7 +72,7 @@ def test_losses_are_those_of_the_plain_loop_step_after_step(
         losses[0].extend(usual_epoch(usual, batches, theirs, 1.0, teacher=teacher))
         losses[1].extend(map(float, own_epoch(own, objective, loader, TRAINING, ours)))
     assert len(losses[0]) == 4 * 6
-    assert losses[0][-1] < losses[0][0] / 2
+    assert losses[0][-1] < losses[0][0] * 0.7
     assert losses[1] == pytest.approx(losses[0], rel=1e-9, abs=1e-12)
 
 
