@@ -63,7 +63,9 @@ class SortedGATv2(GATv2Conv):
         out, (_, alpha) = super().forward(x, edge_index, edge_attr, return_attention_weights=True)
         return out, alpha
 
-    def forward(self, x, edge_index, edge_attr=None, return_attention_weights=None):
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, x, edge_index, edge_attr=None, return_attention_weights=None
+    ):
         """As PyG's."""
         out, alpha = self.attend(x, edge_index, edge_attr)
         return (out, (edge_index, alpha)) if return_attention_weights else out
@@ -105,7 +107,14 @@ class SortedGAT(GATConv):
         out, (_, alpha) = super().forward(x, edge_index, edge_attr, return_attention_weights=True)
         return out, alpha
 
-    def forward(self, x, edge_index, edge_attr=None, size=None, return_attention_weights=None):  # noqa: ARG002
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        x,
+        edge_index,
+        edge_attr=None,
+        size=None,  # noqa: ARG002
+        return_attention_weights=None,
+    ):
         """As PyG's."""
         out, alpha = self.attend(x, edge_index, edge_attr)
         return (out, (edge_index, alpha)) if return_attention_weights else out
@@ -132,7 +141,7 @@ class _GATv2(torch.autograd.Function):
         return base, alpha
 
     @staticmethod
-    def backward(ctx, g, g_alpha):
+    def backward(ctx, g, g_alpha):  # pyright: ignore[reportIncompatibleMethodOverride]
         rows, edge_attr, weight, att, on_edge, alpha = ctx.saved_tensors
         order, (_, heads, hidden) = ctx.order, att.shape
         nodes, width = order.nodes, heads * hidden
@@ -169,7 +178,7 @@ class _GAT(torch.autograd.Function):
         return base, alpha
 
     @staticmethod
-    def backward(ctx, g, g_alpha):
+    def backward(ctx, g, g_alpha):  # pyright: ignore[reportIncompatibleMethodOverride]
         (rows, alpha), order = ctx.saved_tensors, ctx.order
         hidden = rows.shape[1] // alpha.shape[1]
         g = torch.zeros_like(rows) if g is None else g.contiguous()

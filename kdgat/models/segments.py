@@ -46,7 +46,7 @@ def pays(x: Tensor) -> bool:
         and x.dtype in _FULL
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
     )
 
 
@@ -162,7 +162,7 @@ class _Pooled(torch.autograd.Function):
         return mean, most
 
     @staticmethod
-    def backward(ctx, mean, most):
+    def backward(ctx, mean, most):  # pyright: ignore[reportIncompatibleMethodOverride]
         h, graph, count, largest = ctx.saved_tensors
         first = (count.cumsum(0) - count).int()
         # 1 where a node has the largest value; nodes that share it share its gradient.

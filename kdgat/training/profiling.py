@@ -57,7 +57,8 @@ class StepProfile(Callback):
         self.measured = measured
         self.traced = traced
         self.shares: StepShares | None = None
-        self._spent = dict.fromkeys(("data", "forward", "backward", "optimizer", "rest"), 0.0)
+        phases = ("data", "forward", "backward", "optimizer", "rest")
+        self._spent: dict[str, float] = dict.fromkeys(phases, 0.0)
         self._steps = 0
         self._counted = 0
         self._mark = 0.0
@@ -68,19 +69,21 @@ class StepProfile(Callback):
         """Start the clock."""
         self._mark = self._now()
 
-    def on_train_batch_start(self, *_: Any) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A batch is there."""
         self._count("data")
 
-    def on_before_backward(self, *_: Any) -> None:
+    def on_before_backward(self, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The loss is there."""
         self._count("forward")
 
-    def on_after_backward(self, *_: Any) -> None:
+    def on_after_backward(self, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The gradients are there."""
         self._count("backward")
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_end(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, trainer: L.Trainer, *_: Any
+    ) -> None:
         """The weights are new."""
         self._count("optimizer")
         self._steps += 1
@@ -92,11 +95,11 @@ class StepProfile(Callback):
             self._finish()
         self._count("rest")
 
-    def on_exception(self, *_: Any) -> None:
+    def on_exception(self, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Training broke off."""
         self._finish()
 
-    def on_train_end(self, *_: Any) -> None:
+    def on_train_end(self, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Of a run with few steps."""
         self._finish()
 
@@ -142,7 +145,7 @@ def device_busy(profiler: profile) -> float | None:
     spans = sorted(
         (event.start_ns(), event.start_ns() + event.duration_ns())
         for event in results.events()
-        if event.device_type() == torch.autograd.DeviceType.CUDA
+        if event.device_type() == torch.autograd.DeviceType.CUDA  # pyright: ignore[reportPrivateImportUsage]
     )
     if not spans:
         return None

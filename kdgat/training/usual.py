@@ -7,6 +7,7 @@ pools. The model is layer by layer the project's own, so that weights go from on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -54,7 +55,7 @@ class UsualGat(nn.Module):
             nn.Linear(config.readout, 2),
         )
 
-    def forward(self, data: Batch) -> Float[Tensor, "graphs 2"]:
+    def forward(self, data: Any) -> Float[Tensor, "graphs 2"]:
         """Logits of (benign, attack)."""
         h, graphs = data.x, data.num_graphs
         for block in self.blocks:
@@ -102,7 +103,7 @@ def usual_epoch(
     """One epoch of cross entropy, half a teacher's where there is one; each step's loss."""
     model.train()
     for data in batches:
-        data = data.to(device, non_blocking=True)
+        data = data.to(device, non_blocking=True)  # pyright: ignore[reportAttributeAccessIssue]
         optimizer.zero_grad()
         answer = model(data)
         loss = nn.functional.cross_entropy(answer, data.y)

@@ -14,8 +14,7 @@ import argparse
 import json
 import sys
 import time
-import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,7 +22,6 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
 
 from kdgat.configs.model import GatConfig, model_preset
 from kdgat.configs.training import DistillationConfig, TrainingConfig
@@ -91,8 +89,7 @@ def main() -> int:
     found = {role: shares(bench, config) for role, config in roles.items()}
     for role, each in found.items():
         print(f"{role}: GPU busy {each['busy']:.0%} of an epoch, data {each['data']:.1%} of it")
-    # The plain loop takes seconds an epoch: fewer graphs, so that all fits into minutes.
-    compared = list(comparisons(replace(bench, rounds=3)))
+    compared = list(comparisons(bench))
     for each in compared:
         print(f"{each.what}: {each.ratio:.1f} times (goal {each.goal}), {each.usual}")
     versions = {name: version(name) for name in ("torch", "torch-geometric")}

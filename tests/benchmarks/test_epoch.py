@@ -11,8 +11,6 @@ hcrl_sa's where the workspace has them, and the embedded simulation's otherwise.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from kdgat.cli.bench import _print
@@ -31,14 +29,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> BenchReport:
     ws = Workspace.find()
     name = "hcrl_sa"
     if not (ws.dataset(name) / "captures.json").is_file():
-        ws, name = Workspace(tmp_path_factory.mktemp("bench") / "home"), "simulated"
+        folder = tmp_path_factory.mktemp("bench")
+        ws, name = Workspace(root=folder, home=folder / "home"), "simulated"
         simulate_data(ws)
         ingest_data(ws, name)
     return bench(ws, overrides=[f"dataset={name}", f"training.max_graphs={BATCH}"])
 
 
 def test_everything_is_as_much_faster_as_promised(
-    report: BenchReport, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    report: BenchReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with capsys.disabled():
         print()

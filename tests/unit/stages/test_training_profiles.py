@@ -46,8 +46,8 @@ def steady(i: int) -> float:
 
 
 def stepping_back(i: int) -> float:
-    """Now and then eight milliseconds back, as real loggers do."""
-    return i / 1000 - (0.008 if i % 50 > 40 else 0)
+    """Every tenth message comes with a time of before, as some do from real loggers."""
+    return i / 1000 - (0.015 if i % 10 == 5 else 0)
 
 
 @pytest.mark.parametrize("clock", [steady, stepping_back])
