@@ -111,7 +111,8 @@ class Calibration:
                 return _conformal(everything, alpha)
             case _:
                 strictest = max(float(np.quantile(scores, 1 - alpha)) for scores in vehicles)
-                return strictest * margin if method == "auto" else strictest
+                # A margin is room above what is benign, so it never lowers a threshold.
+                return strictest * margin if method == "auto" and strictest > 0 else strictest
 
     def odds(
         self, score: Float64[np.ndarray, "windows"], references: Iterable[str] = ("own",)

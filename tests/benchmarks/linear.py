@@ -31,7 +31,6 @@ warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarnin
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 ROWS = (400_000, 1_300_000, 4_000_000, 13_000_000)
 MOST_RESIDENT_GB = 2.0
-_SECOND_US = 1_000_000
 _STEPS = 60
 
 
@@ -45,25 +44,22 @@ class Point:
     resident_gb: float
 
 
-def build(rows: int) -> Point:
-    """Graphs of so many rows, read from CSV and written to a store in chunks of one capture."""
-    import numpy as np
+def build(size: int) -> Point:
+    """Graphs of `size` rows, read from CSV and written to a store in chunks of one capture."""
     import polars as pl
 
     from kdgat.configs.data import DataConfig
     from kdgat.configs.dataset import DatasetConfig, SimulationConfig
-    from kdgat.data.captures import load_manifest
     from kdgat.data.simulate import simulate
     from kdgat.stages.ingest import ingest
     from kdgat.stages.prepare import prepare
 
-    assert np
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         once = folder / "once"
         simulate(SimulationConfig(capture_s=60.0, attack_free_s=60.0), once)
         captures = sorted(once.rglob("train*/*.csv*"))
-        left = rows
+        left = size
         for number in range(10_000):
             if left <= 0:
                 break
@@ -78,14 +74,13 @@ def build(rows: int) -> Point:
         start = time.process_time()
         config = DatasetConfig(name="linear", provenance="simulated")
         ingest(config, folder / "raw", folder / "data")
-        assert load_manifest(folder / "data").captures
         prepare(folder / "data", DataConfig())
         seconds = time.process_time() - start
-    return Point("CSV to graphs, rows", rows, seconds, resident_gb())
+    return Point("CSV to graphs, rows", size, seconds, resident_gb())
 
 
-def train(graphs: int) -> list[Point]:
-    """An epoch's batches and steps over so many random graphs."""
+def train(size: int) -> list[Point]:
+    """An epoch's batches and steps over `size` random graphs."""
     import torch
 
     from kdgat.configs.model import model_preset
@@ -100,14 +95,14 @@ def train(graphs: int) -> list[Point]:
     from tests.unit.memory.runs import FEATURES, random_store
 
     torch.set_num_threads(1)
-    store = random_store(Shape(32 * graphs, 57 * graphs, graphs))
+    store = random_store(Shape(32 * size, 57 * size, size))
     config = TrainingConfig(max_graphs=512)
     model_config = model_preset("gat", "small")
     model = build_model(model_config, *FEATURES)
     points = []
 
     def timed(what: str, start: float) -> None:
-        points.append(Point(what, graphs, time.process_time() - start, resident_gb()))
+        points.append(Point(what, size, time.process_time() - start, resident_gb()))
 
     start = time.process_time()
     for _ in BatchLoader(store, 512, seed=0):
@@ -124,8 +119,8 @@ def train(graphs: int) -> list[Point]:
     for _ in islice(own_epoch(model, objective, loader, config, optimizer), steps):
         pass
     spent = planned + (time.process_time() - start) * len(loader) / steps
-    points.append(Point("epoch of the student, graphs", graphs, spent, resident_gb()))
-    if graphs <= SIZES[2]:
+    points.append(Point("epoch of the student, graphs", size, spent, resident_gb()))
+    if size <= SIZES[2]:
         start = time.process_time()
         score_parts(model, model_config, store, 512)
         timed("scoring, graphs", start)

@@ -12,8 +12,11 @@ from kdgat.models.layers import AttentionBlock, Dropout, edge_order, pool_nodes
 from kdgat.models.segments import EdgeOrder, pays, standing_for
 
 WIDTH, HIDDEN, HEADS, FEATURES, NODES, EDGES = 9, 5, 3, 4, 40, 90
-EXACT = {"rtol": 1e-12, "atol": 1e-12}
 Pair = tuple[SortedGAT | SortedGATv2, nn.Module]
+
+
+def assert_exact(one: object, other: object) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def graph(seed: int = 0, edges: int = EDGES, dtype: torch.dtype = torch.float64) -> list[Tensor]:
@@ -61,16 +64,17 @@ def test_answers_and_every_gradient_are_pygs_to_the_twelfth_digit(
     assert pays(x)
     mine, yours = gradients(ours, *given), gradients(theirs, *given)
     for one, other in zip(mine, yours, strict=True):
-        torch.testing.assert_close(one, other, **EXACT)
+        assert_exact(one, other)
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_weights_go_from_pygs_layer_to_ours_and_back(version: int) -> None:
     ours, theirs = pair(version)
+    assert ours.lin_edge is not None
     nn.init.normal_(ours.lin_edge.weight)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     theirs.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(ours(*graph()), theirs(*graph()), **EXACT)
+    assert_exact(ours(*graph()), theirs(*graph()))
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -106,7 +110,7 @@ def test_edges_in_any_order_have_the_same_answer(version: int) -> None:
     x, edge_index, edge_attr = graph()
     mixed = torch.randperm(EDGES, generator=torch.Generator().manual_seed(3))
     given = (x, edge_index[:, mixed], edge_attr[mixed])
-    torch.testing.assert_close(ours(*given), theirs(*given), **EXACT)
+    assert_exact(ours(*given), theirs(*given))
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -140,7 +144,7 @@ def test_a_block_is_pygs_layer_with_a_residual_a_norm_and_an_elu(recompute: bool
         expected = torch.autograd.grad(plain.square().sum(), list(block.parameters()))
     for given in (None, order):
         out = block(x, edge_index, edge_attr, given)
-        torch.testing.assert_close(out, plain, **EXACT)
+        assert_exact(out, plain)
         found = torch.autograd.grad(out.square().sum(), list(block.parameters()))
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
@@ -165,11 +169,11 @@ def test_pooling_and_its_gradient_are_pygs_where_nodes_share_the_largest_value()
     other = torch.cat(
         (global_mean_pool(yours, graph_of, 4), global_max_pool(yours, graph_of, 4), count), dim=1
     )
-    torch.testing.assert_close(pooled, other, **EXACT)
+    assert_exact(pooled, other)
     weights = torch.randn(pooled.shape, generator=draw, dtype=torch.float64)
     for each in (pooled, other):
         (each * weights).sum().backward()
-    torch.testing.assert_close(mine.grad, yours.grad, **EXACT)
+    assert_exact(mine.grad, yours.grad)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.75])
