@@ -12,6 +12,7 @@ import typer
 from kdgat.cli import (
     agent,
     analytics,
+    bench,
     clusters,
     config,
     data,
@@ -60,6 +61,7 @@ app.command("replay")(training.replay)
 app.command("detect")(detect.detect)
 app.command("export")(export.export)
 app.command("pipeline")(pipeline.pipeline)
+app.command("bench")(bench.bench)
 app.command("tune")(tune.tune)
 app.command("plan")(plan.plan)
 app.command("submit")(submit.submit)

@@ -19,6 +19,9 @@ def train(
     overrides: Overrides = None,
     multirun: Multirun = False,
     fresh: Fresh = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time the first epoch's steps and trace some.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model; what is done is not done again, what was broken off goes on.
@@ -31,15 +34,17 @@ def train(
     from kdgat.ops.training import train as run
     from kdgat.ops.training import train_sweep
 
-    ws = Workspace.find()
+    ws, given = Workspace.find(), [*(overrides or ()), *["resources.profile=true"] * profile]
     with progress_bar() as listen:
         if multirun:
-            done = train_sweep(ws, overrides=overrides or (), fresh=fresh, progress=listen)
+            done = train_sweep(ws, overrides=given, fresh=fresh, progress=listen)
         else:
-            done = (run(ws, overrides=overrides or (), fresh=fresh, progress=listen),)
+            done = (run(ws, overrides=given, fresh=fresh, progress=listen),)
     if as_json:
         return print_json(done if multirun else done[0])
     _print_trained(done)
+    if profile:
+        _print_profiles(done)
     warn(*(run.not_in_mlflow for run in done))
     return say(f"next: kdgat evaluate {done[-1].run_id}")
 
@@ -127,6 +132,18 @@ def quickstart(as_json: AsJson = False) -> None:
     for summary in result.evaluated:
         _print_evaluation(summary, types=False)
     return say("next:", *(f"  {step}" for step in result.next_steps))
+
+
+def _print_profiles(runs: tuple[TrainingSummary, ...]) -> None:
+    """Five lines a run, or why there are none."""
+    for run in runs:
+        if run.profile is None:
+            warn(f"{run.run_id} was not timed: no step was taken; --fresh trains anew")
+            continue
+        say(f"of a step's time ({run.profile['steps']:.0f} steps of {run.run_id}):")
+        shares = {name: share for name, share in run.profile.items() if name != "steps"}
+        say(*(f"  {name:<10}{share:6.1%}" for name, share in shares.items()))
+        say(f"trace: {run.folder}/artifacts/profile")
 
 
 def _print_trained(runs: tuple[TrainingSummary, ...]) -> None:

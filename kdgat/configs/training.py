@@ -77,5 +77,7 @@ class ResourcesConfig(Config):
     """Compute attention again in the backward pass: less memory, more time, the same numbers."""
     memory_margin_share: float = Field(default=0.02, ge=0.0, lt=1.0)
     """Share of the device's memory that the memory plan leaves alone."""
+    profile: bool = False
+    """Time the steps of the first epoch and trace some of them, into the run's artifacts."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads of torch; 0 leaves it to torch."""

@@ -30,7 +30,7 @@ from kdgat.runs.registry import run_named
 from kdgat.runs.tracking import sync_after
 from kdgat.slurm.local import run_frozen
 from kdgat.slurm.snapshot import CODE
-from kdgat.stages.table import graphs_key, stage_of
+from kdgat.stages.table import PROFILE, graphs_key, stage_of
 from kdgat.workspace import Workspace
 
 
@@ -45,6 +45,8 @@ class TrainingSummary:
     digest: str
     teacher: str | None
     metrics: dict[str, float | None]
+    profile: dict[str, float] | None = None
+    """With `resources.profile`: how many steps were timed, and the shares of a step's time."""
     not_in_mlflow: str | None = None
     """Why MLflow does not have the run yet, if it should."""
     scorers: tuple[str, ...] = ()
@@ -195,6 +197,7 @@ def _summary(
     ws: Workspace, folder: RunFolder, outcome: Literal["trained", "resumed", "already done"]
 ) -> TrainingSummary:
     record = folder.record()
+    profile = folder.artifacts / PROFILE / "profile.json"
     return TrainingSummary(
         run_id=record.run_id,
         name=record.name,
@@ -204,4 +207,5 @@ def _summary(
         teacher=record.teacher,
         scorers=record.scorers,
         metrics=record.metrics,
+        profile=json.loads(profile.read_bytes()) if profile.is_file() else None,
     )

@@ -40,7 +40,9 @@ STAGES: dict[str, Stage] = {
 }
 
 
-PREPARE_VERSION = 3
+PROFILE = "profile"
+"""Folder among a run's artifacts where `resources.profile` puts times and trace."""
+PREPARE_VERSION = 4
 """Goes up when the same captures and config give other graphs."""
 EVALUATION_VERSION = 2
 """Goes up when the same model and captures give other figures."""

@@ -22,7 +22,7 @@ from kdgat.stages.inputs import (
 )
 from kdgat.stages.memory import plan_training
 from kdgat.stages.prepare import Prepared
-from kdgat.stages.table import Stage
+from kdgat.stages.table import PROFILE, Stage
 from kdgat.training.calibration import calibrate
 from kdgat.training.checkpoint import (
     BEST,
@@ -32,6 +32,7 @@ from kdgat.training.checkpoint import (
     save_best,
 )
 from kdgat.training.fit import Asked, fit, nobody_asked
+from kdgat.training.profiling import StepProfile
 from kdgat.training.ranks import Ranks, ranks_of
 from kdgat.training.scoring import score_parts
 from kdgat.training.tasks import Objective, task_of
@@ -142,6 +143,8 @@ def _train_by_gradients(
             trained, config, stores, folder, on_gpu=memory.on_gpu, progress=progress
         )
     objective = Objective(task_of(config.model), config.distillation, master, cached)
+    profiled = run.artifacts / PROFILE
+    watch = StepProfile(profiled) if config.resources.profile and ranks.leads else None
     resume = _resume_point(run) if ranks.leads else newest_valid(run.checkpoints)[0]
     result = fit(
         model,
@@ -155,9 +158,12 @@ def _train_by_gradients(
         limits=memory.limits,
         resident=memory.planned.resident,
         asked=asked,
+        watch=watch,
     )
     if not ranks.leads:
         return {}
+    for path in sorted(profiled.glob("*")):
+        run.keep_artifact(path)
     measured = memory.measure()
     _calibrate_best(run, config, features, prepared)
     best = run.checkpoints / BEST

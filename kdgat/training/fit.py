@@ -206,6 +206,7 @@ def fit(
     limits: BatchLimits = UNLIMITED,
     resident: bool = False,
     asked: Asked = nobody_asked,
+    watch: Callback | None = None,
 ) -> FitResult:
     """Train `model` on the first store, choosing the best epoch by the second.
 
@@ -223,6 +224,7 @@ def fit(
         limits: bytes that batches may take.
         resident: whether the graphs are to be kept on the GPU.
         asked: looked at after every step; when it says so, a checkpoint is written there.
+        watch: something else that follows the steps, such as a profiler.
 
     Raises:
         Paused: somebody asked for it; a checkpoint was written.
@@ -251,7 +253,8 @@ def fit(
             curriculum_of(config, stores[0]),
         )
         what = f"{config.model.kind} {config.size}"
-        trainer = _trainer(config, [Ticker(progress, what, selection), selection], checkpoints)
+        callbacks = [Ticker(progress, what, selection), *([watch] if watch else []), selection]
+        trainer = _trainer(config, callbacks, checkpoints)
         with _quiet_lightning():
             _run(trainer, module, resume)
     total = config.training.max_epochs

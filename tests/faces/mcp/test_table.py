@@ -36,6 +36,7 @@ NOT_FOR_AGENTS = {
     "train": "blocks for as long as the training; plan_job and submit_job return at once",
     "evaluate": "the same: submit_job with evaluations of the plan",
     "pipeline": "hours of computing on this machine; an agent plans and submits jobs instead",
+    "bench": "minutes of computing on this machine, to judge the machine",
     "tune": "the same, and the user names what may be searched",
     "replay": "repeats a run bit by bit to check this machine; a person's question",
     "detect": "runs as long as the log or the bus it watches",
