@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdgat.configs.model import GatConfig
 from kdgat.data.batches import GraphBatch
-from kdgat.models.layers import AttentionBlock, pool_nodes
+from kdgat.models.layers import AttentionBlock, Dropout, edge_order, pool_nodes
 
 Layer = tuple[Float[Tensor, "nodes width"], Float[Tensor, "edges heads"]]
 """What comes out of an attention layer, and each head's attention over each edge."""
@@ -25,11 +25,11 @@ class GatClassifier(nn.Module):
         self.blocks = nn.ModuleList(
             AttentionBlock(each, config.hidden, config.heads, edge_features) for each in widths
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.readout = nn.Sequential(
             nn.Linear(2 * width + 1, config.readout),
             nn.ELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.readout, 2),
         )
 
@@ -39,17 +39,18 @@ class GatClassifier(nn.Module):
 
     def states(self, batch: GraphBatch) -> Float[Tensor, "nodes width"]:
         """Node states after the last layer."""
-        h = batch.x
+        h, order = batch.x, edge_order(batch.x, batch.edge_index)
         for block in self.blocks:
-            h = self.dropout(block(h, batch.edge_index, batch.edge_attr))
+            h = self.dropout(block(h, batch.edge_index, batch.edge_attr, order))
         return h
 
     def hidden(self, batch: GraphBatch) -> list[Layer]:
         """Node states and attention of every layer; the last states are those of `states`."""
         h, layers = batch.x, []
+        order = edge_order(h, batch.edge_index)
         for block in self.blocks:
             attend = cast(AttentionBlock, block).forward_with_attention
-            h, alpha = attend(h, batch.edge_index, batch.edge_attr)
+            h, alpha = attend(h, batch.edge_index, batch.edge_attr, order)
             h = self.dropout(h)
             layers.append((h, alpha))
         return layers

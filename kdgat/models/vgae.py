@@ -16,7 +16,7 @@ from torch_geometric.utils import scatter
 from kdgat.configs.model import VgaeConfig
 from kdgat.data.batches import GraphBatch
 from kdgat.models.gat import Layer
-from kdgat.models.layers import AttentionBlock
+from kdgat.models.layers import AttentionBlock, Dropout, edge_order
 
 LOG_VARIANCE_LIMIT = 10.0
 """Bound of log-variance and mean; beyond it half precision overflows."""
@@ -39,7 +39,7 @@ class VariationalGraphAutoencoder(nn.Module):
         self.latent = config.latent
         self.block = AttentionBlock(node_features, config.hidden, config.heads, edge_features)
         self.second = AttentionBlock(width, config.hidden, config.heads, edge_features)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.mean = nn.Linear(width, config.latent)
         self.log_variance = nn.Linear(width, config.latent)
         self.node_decoder = nn.Sequential(
@@ -56,14 +56,16 @@ class VariationalGraphAutoencoder(nn.Module):
 
     def states(self, batch: GraphBatch) -> Float[Tensor, "nodes width"]:
         """Node states after the encoder's second layer."""
-        h = self.dropout(self.block(batch.x, batch.edge_index, batch.edge_attr))
-        return self.dropout(self.second(h, batch.edge_index, batch.edge_attr))
+        order = edge_order(batch.x, batch.edge_index)
+        h = self.dropout(self.block(batch.x, batch.edge_index, batch.edge_attr, order))
+        return self.dropout(self.second(h, batch.edge_index, batch.edge_attr, order))
 
     def hidden(self, batch: GraphBatch) -> list[Layer]:
         """Node states and attention of both layers; the last states are those of `states`."""
         h, layers = batch.x, []
+        order = edge_order(h, batch.edge_index)
         for block in (self.block, self.second):
-            h, alpha = block.forward_with_attention(h, batch.edge_index, batch.edge_attr)
+            h, alpha = block.forward_with_attention(h, batch.edge_index, batch.edge_attr, order)
             h = self.dropout(h)
             layers.append((h, alpha))
         return layers

@@ -134,6 +134,7 @@ def bytes_of(cost: PeakCost, shape: Shape) -> int:
     return int(cost.peak_bytes(shape.nodes, shape.edges, shape.graphs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_both_steps_take_what_was_foreseen_at_sizes_that_were_never_probed(
     case: tuple[Kind, Size, str, bool, bool],
@@ -142,6 +143,7 @@ def test_both_steps_take_what_was_foreseen_at_sizes_that_were_never_probed(
     check(spec_of(kind, size, precision=precision, teacher=teacher, checkpointing=checkpointing))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("kind", GRAPH_KINDS)
 def test_steps_with_a_teachers_kept_answers_take_what_was_foreseen(
@@ -150,6 +152,7 @@ def test_steps_with_a_teachers_kept_answers_take_what_was_foreseen(
     check(spec_of(kind, "small", precision=precision, teacher=True, cached=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("feature", "attention"), [(0.5, 0.0), (0.0, 2.0), (0.5, 2.0)])
 @pytest.mark.parametrize("kind", ["gat", "vgae"])
 def test_steps_that_look_into_the_layers_take_what_was_foreseen(
