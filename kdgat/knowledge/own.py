@@ -158,6 +158,9 @@ def _fields(page: Path, section: Section) -> Iterator[Thing]:
         # A field without a default is shown with its first choice, or with any word.
         value = default or ("name" if values == "str" else values.split(",")[0].split(" ")[0])
         use = f"{command} {of_model}{name}={value}"
+        if name.startswith("dataset."):
+            # Its parts come together, by the dataset's name.
+            use = f"{command} dataset=simulated"
         yield Thing(
             origin=OURS,
             kind="config field",

@@ -6,8 +6,8 @@ Run by hand, on a machine with nothing else to do:
         uv run pytest tests/benchmarks/test_detect_speed.py -m benchmarks -s -o addopts=
 
 The model is a student-sized fusion of a VGAE and a GAT with random weights, on which its time does
-not depend. Timed is the whole way from bytes to verdicts, without loading the model. The suspects of
-an alarm, which a random model hardly raises, take about a tenth of a window's time more.
+not depend. Timed is the whole way from bytes to verdicts, without loading the model. The suspects
+of an alarm, which a random model hardly raises, take about a tenth of a window's time more.
 """
 
 from __future__ import annotations

@@ -109,7 +109,8 @@ def test_a_stream_gets_the_scores_and_thresholds_of_an_evaluation(
     assert subject.calibration is not None
     # A part of a score is a number of 32 bits, taken in standard deviations: batches of other
     # sizes round it otherwise.
-    slack = 1e-6 / min(1.0, *subject.calibration.spread)
+    # The models sum in 32 bits, and batches of other sizes sum in another order.
+    slack = 5e-6 / min(1.0, *subject.calibration.spread)
     record = new_record(
         stage="evaluation", dataset="simulated", provenance="simulated", size="small"
     )
