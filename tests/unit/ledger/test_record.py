@@ -150,7 +150,7 @@ def test_run_ids_sort_by_time(one: datetime, other: datetime) -> None:
 
 def test_run_ids_of_one_second_never_meet() -> None:
     now = datetime(2026, 11, 21, 7, 44, 55, tzinfo=UTC)
-    ids = {new_run_id(now) for _ in range(50)}
+    ids = {new_run_id(now + timedelta(milliseconds=each)) for each in range(50)}
     assert len(ids) == 50
     assert {each[:16] for each in ids} == {"20261121-074455-"}
 
