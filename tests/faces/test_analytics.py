@@ -94,9 +94,11 @@ def test_figures_side_by_side_have_a_table_for_each_protocol(empty: Tiny, kdgat:
 
 def test_what_was_trained_here_can_be_ranked(trained: Tiny, kdgat: Command) -> None:
     said = kdgat("leaderboard", "--dataset", "simulated", "--metric", "auroc", "--json")
-    (table,) = said.json["tables"]
-    assert [row["run_id"] for row in table["rows"]] == [trained.teacher]
-    assert len(table["scenarios"]) == 4
+    tables = said.json["tables"]
+    assert [table["protocol"] for table in tables] == ["zero_shot", "adapted"]
+    for table in tables:
+        assert [row["run_id"] for row in table["rows"]] == [trained.teacher]
+        assert len(table["scenarios"]) == 4
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kdgat.configs.model import GatConfig, GradientBoostingConfig, ModelConfig, model_preset
+from kdgat.configs.model import FusionConfig, GatConfig, ModelConfig, model_preset
 from kdgat.configs.run import RunConfig
 from kdgat.configs.training import DistillationConfig, ResourcesConfig
 from kdgat.errors import ConfigError, MemoryPlanError
@@ -88,10 +88,10 @@ def test_an_error_in_the_child_arrives_as_itself_and_the_child_goes_on(
 ) -> None:
     for _ in range(2):
         with pytest.raises(ConfigError) as caught:
-            prober.programs(with_model(GradientBoostingConfig()))
-        assert caught.value.problem.startswith("model 'gradient_boosting' can't be trained")
+            prober.programs(with_model(FusionConfig()))
+        assert caught.value.problem.startswith("a fusion is made of the models of other runs")
         assert caught.value.hint.startswith("choose one of")
-    assert not cache_path(prober.folder, with_model(GradientBoostingConfig())).exists()
+    assert not cache_path(prober.folder, with_model(FusionConfig())).exists()
     other = spec_of("vgae", "small")
     assert prober.programs(other).programs.to_json() == programs_of(other).to_json()
 

@@ -82,8 +82,8 @@ def test_gradients_are_all_that_is_carried_to_the_next_step(kind: Kind, teacher:
     assert Counter(traces.gradient_blocks) == Counter(weights)
     for trace in traces.training:
         carried = [block for block, change in trace.order if change == -2]
-        sizes = Counter(trace.allocations[block].nbytes for block in carried)
-        assert sizes == Counter(weights)
+        # Attention's two maps have the halves of one block for their gradients.
+        assert sum(trace.allocations[block].nbytes for block in carried) == sum(weights)
         assert {trace.allocations[block].phase for block in carried} == {"backward"}
         # Their own gradients stay; every other block comes and goes within the step.
         for block, seen in changes(trace).items():

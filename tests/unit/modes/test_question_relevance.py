@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -253,4 +254,14 @@ def fill(ws: Workspace) -> None:
         judged(ws, REAL, config={"training.curriculum": value})
     adapted = judge(ws, teacher, REAL)
     report = next(ws.runs.glob(f"*/*/{adapted.run_id}")) / "artifacts" / "evaluation.json"
-    report.write_text(report.read_text().replace("zero_shot", "adapted"))
+    values = json.loads(report.read_text().replace("zero_shot", "adapted"))
+    rows = values["scenarios"]
+    worse = [{**row["metrics"], "f1": row["metrics"]["f1"] - 0.1} for row in rows]
+    values["scenarios"] = rows + [
+        {**row, "variant": "poisoned", "metrics": metrics}
+        for row, metrics in zip(rows, worse, strict=True)
+    ]
+    report.write_text(json.dumps(values))
+    weighed = [teacher.run_id, middle.run_id]
+    for _ in range(3):
+        judged(ws, REAL, config={"model.scorers": weighed, "model.method": "dqn"})
