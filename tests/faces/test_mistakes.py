@@ -18,7 +18,7 @@ CONFIG_MISTAKES = {
     "an unknown model": ("model=gatt", "unknown model 'gatt'", "did you mean 'gat'"),
     "an unknown dataset": ("dataset=hcrl_as", "'hcrl_as'", "did you mean 'hcrl_sa'"),
     "an unknown experiment": ("experiment=simulated-gat-larg", "did you mean"),
-    "a model nobody trains": ("model=fusion", "model 'fusion' can't be trained", "vgae, gat"),
+    "a fusion of nothing": ("model=fusion", "no completed large vgae", "kdgat train"),
     "a sweep": ("seed=1,2", "'seed=1,2' names several values", "-m"),
     "no override": ("nonsense", "'nonsense' can't be read", "key=value"),
     "not ingested": ("dataset=set_02", "'set_02' is not ingested", "data ingest set_02 --raw"),
@@ -40,7 +40,7 @@ def test_a_sweep_is_checked_whole_before_its_first_run(
 ) -> None:
     kdgat("train", "-m", *tiny_config, "seed=1,-1").mistake("seed = -1")
     kdgat("train", "-m", *tiny_config, "dataset=simulated,set_01").mistake("'set_01'")
-    kdgat("train", "-m", "model=gat,fusion", "training.max_epochs=1").mistake("'fusion'")
+    kdgat("train", "-m", "model=gat,vgae", "model.layers=1").mistake("'layers'")
     assert prepared.runs() == set()
 
 
