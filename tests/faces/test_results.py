@@ -101,11 +101,10 @@ class TestConfig:
         assert len(everything) > 100
         ours = kdgat("experiments", "hcrl_sa-gat", "--json").json
         assert {each["name"] for each in ours} == {
-            "hcrl_sa-gat-large", "hcrl_sa-gat-small", "hcrl_sa-gat-small-kd",
+            "hcrl_sa-gat-large", "hcrl_sa-gat-medium", "hcrl_sa-gat-small", "hcrl_sa-gat-small-kd",
         }  # fmt: skip
         trainable = {each["name"]: each["trainable"] for each in everything}
-        assert trainable["simulated-gat-large"] is True
-        assert trainable["simulated-fusion-large"] is False
+        assert all(trainable.values())
 
 
 class TestTraining:
@@ -178,8 +177,16 @@ class TestEvaluation:
 
     def test_judges_every_official_test_folder(self, trained: Tiny, kdgat: Command) -> None:
         told = kdgat("evaluate", trained.teacher, "--json").json
-        names = [each["scenario"] for each in told["scenarios"] if each["attack_type"] == "all"]
-        assert [name[:7] for name in names] == ["test_01", "test_02", "test_03", "test_04"]
+        whole = [each for each in told["scenarios"] if each["attack_type"] == "all"]
+        names = [each["scenario"] for each in whole if not each["variant"]]
+        folders = ["test_01", "test_02", "test_03", "test_04"]
+        for protocol in ("zero_shot", "adapted"):
+            seen = [
+                each["scenario"][:7]
+                for each in whole
+                if (each["protocol"], each["variant"]) == (protocol, "")
+            ]
+            assert seen == folders
         table = kdgat("evaluate", trained.teacher).out
         assert all(name.split("_", 2)[2].replace("_", " ") in table for name in names)
 
