@@ -169,7 +169,7 @@ def _tables() -> Iterator[Mutation]:
     )
     yield Mutation(
         "train a stage on other windows",
-        edit(stages, ("benign_only=True", "benign_only=False")),
+        edit(stages, ("version=2, benign_only=True", "version=2, benign_only=False")),
         "autoencoder (vgae)",
         "autoencoder (vgae; benign)",
     )
