@@ -16,7 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kdgat.configs.data import FeatureGroup
 from kdgat.data.graphs import Graphs
+
+FEATURES: tuple[FeatureGroup, ...] = ("bytes", "entropy", "rate", "timing")
+"""The groups of node features that the loop makes."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def read_csv(path: Path, rows: int | None = None) -> LoopCapture:
 
 
 def build_graphs(capture: LoopCapture, window: int, stride: int) -> Graphs:
-    """Every window of a capture as a graph, with all four groups of features."""
+    """Every window of a capture as a graph, with its `FEATURES`."""
     graphs = [
         window_graph(capture, first, window)
         for first in range(0, len(capture) - window + 1, stride)

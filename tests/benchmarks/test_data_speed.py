@@ -46,7 +46,7 @@ SLICE_EVERY = 20_000
 ROUNDS = 7
 GOAL = 45
 Result = TypeVar("Result")
-CONFIG = DataConfig(window_messages=100, stride_messages=100)
+CONFIG = DataConfig(window_messages=100, stride_messages=100, features=loop.FEATURES)
 HEADER = "timestamp,arbitration_id,data_field,attack\n"
 
 

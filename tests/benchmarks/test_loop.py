@@ -38,7 +38,7 @@ def test_the_loop_makes_the_arrays_that_kdgat_makes(
 
     frame = read_capture(captures[kind], "can_train_and_test").messages.head(ROWS)
     assert frame["attack"].to_list() == usual.attack.tolist()
-    config = DataConfig(window_messages=100, stride_messages=stride)
+    config = DataConfig(window_messages=100, stride_messages=stride, features=loop.FEATURES)
     messages = Messages.from_frame(frame)
     graphs = build_graphs(messages, window_starts(len(messages), 100, stride), config)
     for name, values in vars(graphs).items():
@@ -52,6 +52,7 @@ def test_the_loop_makes_them_of_a_real_capture_too(real_data: Path) -> None:
     expected = loop.build_graphs(loop.read_csv(path, ROWS), window=100, stride=100)
     frame = read_capture(path, "can_train_and_test").messages.head(ROWS)
     starts = window_starts(ROWS, 100, 100)
-    graphs = build_graphs(Messages.from_frame(frame), starts, DataConfig())
+    config = DataConfig(features=loop.FEATURES)
+    graphs = build_graphs(Messages.from_frame(frame), starts, config)
     for name, values in vars(graphs).items():
         np.testing.assert_allclose(values, getattr(expected, name), rtol=0, atol=1e-4, err_msg=name)
