@@ -8,13 +8,14 @@ keep six copies of it.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import cast
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
-from torch_geometric.nn import GATConv, GATv2Conv
+from torch_geometric.nn import GATConv, GATv2Conv, MessagePassing
 
 from kdgat.models.segments import EdgeOrder, ascends, bag, pays
 
@@ -23,11 +24,8 @@ Attended = tuple[Float[Tensor, "nodes width"], Float[Tensor, "edges heads"]]
 """New node states, and how much of each head's attention goes over each edge."""
 
 
-class SortedGATv2(GATv2Conv):
-    """GATv2 attention (Brody, Alon and Yahav 2022), heads side by side, without self-loops."""
-
-    def __init__(self, width_in: int, hidden: int, heads: int, edge_features: int | None) -> None:
-        super().__init__(width_in, hidden, heads, edge_dim=edge_features, add_self_loops=False)
+class _Sorted(MessagePassing):
+    """What both layers share: the sorted way where it pays, else PyG's own."""
 
     def attend(
         self,
@@ -49,47 +47,54 @@ class SortedGATv2(GATv2Conv):
         if not _sorted_way(x, edge_index, order):
             out, alpha = self.plain(x, edge_index, edge_attr)
             return (out if residual is None else out + residual(x)), alpha
-        base = _base(x, self.bias, residual)
-        left, right = cast(nn.Linear, self.lin_l), cast(nn.Linear, self.lin_r)
-        both = functional.linear(
-            x, torch.cat((left.weight, right.weight)), torch.cat((left.bias, right.bias))
-        )
-        weight = None if edge_attr is None else cast(nn.Linear, self.lin_edge).weight
-        order = order or EdgeOrder(edge_index, len(x))
-        return _GATv2.apply(both, edge_attr, weight, self.att, base, order, self.negative_slope)
+        return self.in_order(x, edge_attr, order or EdgeOrder(edge_index, len(x)), residual)
+
+    @abstractmethod
+    def in_order(
+        self, x: Tensor, edge_attr: Tensor | None, order: EdgeOrder, residual: nn.Linear | None
+    ) -> Attended:
+        """`attend` over edges sorted by destination."""
 
     def plain(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None) -> Attended:
         """PyG's way: the same numbers from operators that autograd, CUDA and ONNX know."""
         out, (_, alpha) = super().forward(x, edge_index, edge_attr, return_attention_weights=True)
         return out, alpha
 
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, x, edge_index, edge_attr=None, return_attention_weights=None
-    ):
+    def forward(self, x, edge_index, edge_attr=None, *, return_attention_weights=None):
         """As PyG's."""
         out, alpha = self.attend(x, edge_index, edge_attr)
         return (out, (edge_index, alpha)) if return_attention_weights else out
 
 
-class SortedGAT(GATConv):
+class SortedGATv2(_Sorted, GATv2Conv):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """GATv2 attention (Brody, Alon and Yahav 2022), heads side by side, without self-loops."""
+
+    def __init__(self, width_in: int, hidden: int, heads: int, edge_features: int | None) -> None:
+        super().__init__(width_in, hidden, heads, edge_dim=edge_features, add_self_loops=False)
+
+    def in_order(
+        self, x: Tensor, edge_attr: Tensor | None, order: EdgeOrder, residual: nn.Linear | None
+    ) -> Attended:
+        """One gradient by hand, from the nodes to the sums."""
+        base = _base(x, self.bias, residual)
+        left, right = cast(nn.Linear, self.lin_l), cast(nn.Linear, self.lin_r)
+        both = functional.linear(
+            x, torch.cat((left.weight, right.weight)), torch.cat((left.bias, right.bias))
+        )
+        weight = None if edge_attr is None else cast(nn.Linear, self.lin_edge).weight
+        return _GATv2.apply(both, edge_attr, weight, self.att, base, order, self.negative_slope)
+
+
+class SortedGAT(_Sorted, GATConv):  # pyright: ignore[reportIncompatibleMethodOverride]
     """GAT attention (Velickovic and others 2018), heads side by side, without self-loops."""
 
     def __init__(self, width_in: int, hidden: int, heads: int, edge_features: int | None) -> None:
         super().__init__(width_in, hidden, heads, edge_dim=edge_features, add_self_loops=False)
 
-    def attend(
-        self,
-        x: Float[Tensor, "nodes width_in"],
-        edge_index: Int64[Tensor, "2 edges"],
-        edge_attr: Float[Tensor, "edges edge_features"] | None = None,
-        order: EdgeOrder | None = None,
-        residual: nn.Linear | None = None,
+    def in_order(
+        self, x: Tensor, edge_attr: Tensor | None, order: EdgeOrder, residual: nn.Linear | None
     ) -> Attended:
-        """As `SortedGATv2.attend`."""
-        if not _sorted_way(x, edge_index, order):
-            out, alpha = self.plain(x, edge_index, edge_attr)
-            return (out if residual is None else out + residual(x)), alpha
-        order = order or EdgeOrder(edge_index, len(x))
+        """One gradient by hand, from the scores to the sums."""
         heads, hidden = self.heads, self.out_channels
         rows = cast(nn.Linear, self.lin)(x)
         by_head = rows.view(-1, heads, hidden)
@@ -101,23 +106,6 @@ class SortedGAT(GATConv):
             scores = scores + edge_attr @ (weight * self.att_edge.view(heads, hidden, 1)).sum(1).T
         scores = functional.leaky_relu(scores, self.negative_slope)
         return _GAT.apply(rows, scores, _base(x, self.bias, residual), order)
-
-    def plain(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None) -> Attended:
-        """PyG's way: the same numbers from operators that autograd, CUDA and ONNX know."""
-        out, (_, alpha) = super().forward(x, edge_index, edge_attr, return_attention_weights=True)
-        return out, alpha
-
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self,
-        x,
-        edge_index,
-        edge_attr=None,
-        size=None,  # noqa: ARG002
-        return_attention_weights=None,
-    ):
-        """As PyG's."""
-        out, alpha = self.attend(x, edge_index, edge_attr)
-        return (out, (edge_index, alpha)) if return_attention_weights else out
 
 
 class _GATv2(torch.autograd.Function):

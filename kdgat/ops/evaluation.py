@@ -16,6 +16,7 @@ from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord
 from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
+from kdgat.ledger.trained import need_trained
 from kdgat.ops.experiment import check_unchanged, evaluation_record
 from kdgat.progress import Progress, quiet
 from kdgat.runs.registry import run_named
@@ -76,7 +77,7 @@ def evaluate(
     """
     subject = run_named(ws, run, lambda record: record.subject is None)
     trained = subject.current()
-    _need_trained(trained)
+    need_trained(trained)
     check_unchanged(ws, subject, trained)
     config = judging(subject, overrides)
     if not again and (done := _earlier(ws, trained, config)) is not None:
@@ -115,7 +116,7 @@ def judge(
         As `evaluate`.
     """
     trained = subject.current()
-    _need_trained(trained)
+    need_trained(trained)
     check_unchanged(ws, subject, trained)
     # torch takes seconds to import, and only a new judgement needs it.
     from kdgat.stages.evaluate import evaluate as evaluate_stage
@@ -144,19 +145,6 @@ def judge(
         }
         folder.update(metrics=headline)
     return folder
-
-
-def _need_trained(record: RunRecord) -> None:
-    if record.subject is not None:
-        raise RunError(
-            f"run '{record.run_id}' is itself an evaluation, of '{record.subject}'",
-            hint=f"`kdgat runs show {record.run_id}` prints it",
-        )
-    if record.state is not State.COMPLETED:
-        raise RunError(
-            f"run '{record.run_id}' is {record.state.value}, not completed",
-            hint="train it to its end first; the same overrides resume it",
-        )
 
 
 def judging(subject: RunFolder, overrides: Sequence[str] = ()) -> EvaluationConfig:

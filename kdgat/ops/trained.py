@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdgat.errors import RunError
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.record import RunRecord
-from kdgat.ledger.states import State
+from kdgat.ledger.trained import need_trained
 from kdgat.ops.experiment import check_unchanged
 from kdgat.progress import Progress, quiet
 from kdgat.runs.registry import run_named
@@ -39,16 +38,7 @@ def usable_run(ws: Workspace, run: str, progress: Progress = quiet) -> UsableRun
     """
     folder = run_named(ws, run, lambda record: record.subject is None)
     record = folder.current()
-    if record.subject is not None:
-        raise RunError(
-            f"run '{record.run_id}' is an evaluation, and its model is that of '{record.subject}'",
-            hint=f"name '{record.subject}' instead",
-        )
-    if record.state is not State.COMPLETED:
-        raise RunError(
-            f"run '{record.run_id}' is {record.state.value}, not completed",
-            hint="train it to its end first; the same overrides resume it",
-        )
+    need_trained(record)
     check_unchanged(ws, folder, record)
     # torch takes seconds to import: a mistake in the name is told before.
     from kdgat.stages.prepare import prepare

@@ -17,7 +17,7 @@ from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.journal import Journal, JournalEvent
 from kdgat.ledger.record import RunRecord
 from kdgat.ledger.scan import find_run, run_folders
-from kdgat.ledger.states import State
+from kdgat.ledger.trained import need_trained
 from kdgat.workspace import Workspace
 
 Alias = Literal["champion", "challenger"]
@@ -256,16 +256,7 @@ def _lineage(record: RunRecord) -> dict[str, Any]:
 
 def _intact_checkpoint(folder: RunFolder, record: RunRecord) -> str:
     """The checkpoint's SHA-256, if it is the one that the training wrote."""
-    if record.subject is not None:
-        raise RunError(
-            f"run '{record.run_id}' is an evaluation of '{record.subject}' and has no model",
-            hint=f"`kdgat models register {record.subject}` registers the model it judged",
-        )
-    if record.state is not State.COMPLETED:
-        raise RunError(
-            f"run '{record.run_id}' is {record.state.value}, not completed",
-            hint="train it to its end first; the same overrides resume it",
-        )
+    need_trained(record)
     found = _hash(folder)
     if found is None or found != record.artifacts.get(BEST):
         raise CheckpointError(

@@ -44,7 +44,7 @@ from kdgat.training.calibration import Calibration
 from kdgat.training.checkpoint import TrainedModel
 from kdgat.training.metrics import WindowMetrics, window_intervals, window_metrics
 from kdgat.training.scoring import score_parts
-from kdgat.training.tasks import task_of
+from kdgat.training.tasks import score_of
 
 _LATENCY_WINDOWS = 200
 _FROM_PREFIX = ("vehicle", "benign_quantile", "conformal")
@@ -313,12 +313,12 @@ def _words(view: View) -> str:
 
 def _latency_ms(model: nn.Module, config: ModelConfig, store: GraphStore) -> float:
     """Median time of one window through the model, alone."""
-    task, count = task_of(config), min(_LATENCY_WINDOWS, len(store))
+    score, count = score_of(config), min(_LATENCY_WINDOWS, len(store))
     batches = [collate(store, torch.tensor([i])) for i in range(count)]
     times = []
     with torch.inference_mode():
         for batch in batches:
             start = time.perf_counter()
-            task.score(model, batch)
+            score(model, batch)
             times.append(time.perf_counter() - start)
     return float(np.median(times)) * 1000

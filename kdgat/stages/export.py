@@ -31,7 +31,7 @@ from kdgat.models.onnx_form import INPUTS, OUTPUT, OnnxForm, inputs_of
 from kdgat.models.table import parameter_count
 from kdgat.stages.prepare import Prepared
 from kdgat.training.checkpoint import TrainedModel
-from kdgat.training.tasks import task_of
+from kdgat.training.tasks import score_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +100,8 @@ def export_onnx(
             "an export with",
             hint="ingest longer captures",
         )
-    task = task_of(subject.config.model)
-    form = OnnxForm(subject.model, task.score, calibration.center, calibration.spread).eval()
+    score = score_of(subject.config.model)
+    form = OnnxForm(subject.model, score, calibration.center, calibration.spread).eval()
     meaning = _meaning(subject, prepared)
     packed = _packed(form, store, {**meaning, **about})
     with _one_thread():

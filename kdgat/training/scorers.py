@@ -10,7 +10,7 @@ from kdgat.configs.model import FusionConfig, ModelConfig
 from kdgat.data.measured import REFERENCES
 from kdgat.models.fusion import FusionModel, Scorer, ScoreScale
 from kdgat.training.calibration import Calibration
-from kdgat.training.tasks import task_of
+from kdgat.training.tasks import score_of
 
 
 def fuse(
@@ -26,7 +26,7 @@ def fuse(
         ConfigError: the policy would choose from too many weights.
     """
     made = [
-        Scorer(model, task_of(kind).score, score_scale(calibration))
+        Scorer(model, score_of(kind), score_scale(calibration))
         for model, kind, calibration in scorers
     ]
     return FusionModel(config, made)

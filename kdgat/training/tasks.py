@@ -6,6 +6,7 @@ and without a teacher compare.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
 
@@ -42,6 +43,8 @@ from kdgat.training.terms import INSIDE, Term, terms_on
 Terms = dict[str, Tensor]
 Phase = Literal["train", "val"]
 NO_TERMS: frozenset[Term] = frozenset()
+WindowScore = Callable[[nn.Module, GraphBatch], Tensor]
+"""What is odd about each window, (graphs, parts); the larger, the odder."""
 Answer = TypeVar("Answer")
 
 
@@ -158,30 +161,6 @@ class Reconstruction:
         return model(batch)
 
 
-class Scored:
-    """A model whose forward pass is its score, and which no gradient trains."""
-
-    has_latents = False
-
-    def answer(
-        self, model: nn.Module, batch: GraphBatch, terms: frozenset[Term] = NO_TERMS
-    ) -> Tensor:
-        """There is none to train on: the model is fitted by its own stage."""
-        raise NotImplementedError(f"{type(model).__name__} is not trained by gradient")
-
-    def terms(self, model: nn.Module, answer: Tensor, batch: GraphBatch) -> Terms:
-        """There are none, as there is no answer."""
-        raise NotImplementedError(f"{type(model).__name__} is not trained by gradient")
-
-    def outputs(self, answer: Tensor) -> Outputs:
-        """There are none, as there is no answer."""
-        raise NotImplementedError("a model that no gradient trains has nothing to compare")
-
-    def score(self, model: nn.Module, batch: GraphBatch) -> Float[Tensor, "graphs parts"]:
-        """What the model says."""
-        return model(batch)
-
-
 @dataclass(frozen=True)
 class Objective(Generic[Answer]):
     """A task's loss, with a teacher's share where there is one."""
@@ -246,11 +225,28 @@ class Objective(Generic[Answer]):
 
 
 def task_of(config: ModelConfig) -> Task:
-    """The task of a kind of model."""
+    """The task of a kind of model that has a loss.
+
+    Raises:
+        TypeError: the kind has none: its own stage fits it, and it says how odd a window is.
+    """
     match config:
         case GatConfig() | MlpConfig() | GradientBoostingConfig():
             return Classification()
         case VgaeConfig():
             return Reconstruction(config)
         case FusionConfig() | ProfileConfig() | IdFrequencyConfig():
-            return Scored()
+            raise TypeError(f"a model of kind '{config.kind}' has no loss")
+
+
+def score_of(config: ModelConfig) -> WindowScore:
+    """How models of a kind score windows."""
+    match config:
+        case FusionConfig() | ProfileConfig() | IdFrequencyConfig():
+            return _own_score
+        case _:
+            return task_of(config).score
+
+
+def _own_score(model: nn.Module, batch: GraphBatch) -> Float[Tensor, "graphs parts"]:
+    return model(batch)

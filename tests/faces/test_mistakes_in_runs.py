@@ -82,7 +82,7 @@ class TestRuns:
     def test_an_evaluation_can_be_neither_evaluated_nor_replayed(
         self, trained: Tiny, kdgat: Command
     ) -> None:
-        kdgat("evaluate", trained.evaluation).mistake("itself an evaluation", trained.teacher)
+        kdgat("evaluate", trained.evaluation).mistake("is an evaluation", trained.teacher)
         kdgat("replay", trained.evaluation).mistake("is an evaluation", trained.teacher)
 
     def test_a_run_that_did_not_end_is_not_evaluated(self, trained: Tiny, kdgat: Command) -> None:

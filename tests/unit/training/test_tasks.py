@@ -10,7 +10,7 @@ from kdgat.data.batches import collate
 from kdgat.data.store import GraphStore
 from kdgat.models.table import build_model
 from kdgat.training.losses import soft_label_loss
-from kdgat.training.tasks import Classification, Objective, Reconstruction, Scored, task_of
+from kdgat.training.tasks import Classification, Objective, Reconstruction, score_of, task_of
 
 GAT = GatConfig(hidden=4, heads=2, layers=2, readout=8, dropout=0.0)
 VGAE = VgaeConfig(hidden=4, heads=2, latent=4, decoder=8)
@@ -82,12 +82,9 @@ def test_a_windows_score_does_not_depend_on_its_batch(
         ("mlp", Classification),
         ("gradient_boosting", Classification),
         ("vgae", Reconstruction),
-        ("fusion", Scored),
-        ("profile", Scored),
-        ("id_frequency", Scored),
     ],
 )
-def test_every_kind_has_a_task(kind: Kind, task: type) -> None:
+def test_every_kind_with_a_loss_has_a_task(kind: Kind, task: type) -> None:
     assert type(task_of(model_preset(kind, "small"))) is task
 
 
@@ -97,12 +94,12 @@ def test_a_classifiers_score_is_its_probability_of_attack_and_a_scorers_what_it_
     batch, model = collate(stores[0], torch.arange(5)), build_model(GAT, 27, 3).eval()
     expected = model(batch)[:, 1] - model(batch)[:, 0]
     torch.testing.assert_close(Classification().score(model, batch)[:, 0], expected.sigmoid())
-    assert torch.equal(Scored().score(model, batch), model(batch))
+    for kind in ("fusion", "profile", "id_frequency"):
+        score = score_of(model_preset(kind, "small"))
+        assert torch.equal(score(model, batch), model(batch))
 
 
-def test_training_a_scorer_by_gradient_is_our_own_mistake(
-    stores: tuple[GraphStore, GraphStore],
-) -> None:
-    batch = collate(stores[0], torch.arange(2))
-    with pytest.raises(NotImplementedError, match=r"^GatClassifier is not trained by gradient$"):
-        Objective(Scored(), DistillationConfig())(build_model(GAT, 27, 3), batch)
+@pytest.mark.parametrize("kind", ["fusion", "profile", "id_frequency"])
+def test_a_kind_without_a_loss_has_no_task(kind: Kind) -> None:
+    with pytest.raises(TypeError, match=rf"^a model of kind '{kind}' has no loss$"):
+        task_of(model_preset(kind, "small"))
