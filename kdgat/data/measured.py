@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,8 @@ from jaxtyping import Int8, Int64, UInt32
 
 from kdgat.configs.data import DataConfig
 from kdgat.data.graphs import NO_IDS, Graphs, build_graphs, concatenate, picked
-from kdgat.data.profiles import VehicleProfile, match_vehicle
-from kdgat.data.windows import Messages
+from kdgat.data.profiles import VehicleProfile, make_profile, match_vehicle
+from kdgat.data.windows import Messages, window_starts
 
 UNPROFILED, BORROWED, OWN = 0, 1, 2
 """What a window is measured against: nothing, other captures of its vehicle, or benign traffic of
@@ -85,6 +85,25 @@ def graphs_by_profile(
     reference = OWN if "profile" in config.features else UNPROFILED
     everything = Share(np.arange(len(starts)), profile, reference)
     return graphs_of_shares(messages, starts, [everything], config, vocabulary)
+
+
+def graphs_of_prefix(
+    prefix: Messages,
+    prefix_s: float,
+    config: DataConfig,
+    vocabulary: UInt32[np.ndarray, "ids"] = NO_IDS,
+) -> Iterator[tuple[Graphs, Int8[np.ndarray, "graphs"]]]:
+    """Windows of a prefix itself, for what is calibrated on it: those of either half.
+
+    Each half is measured against the other half's profile, so that no window is measured against
+    itself. Windows begin as often as training windows do.
+    """
+    half_s = prefix_s / 2
+    middle = prefix_messages(prefix, half_s)
+    halves = (prefix.span(0, middle), prefix.span(middle, len(prefix)))
+    for half, other in (halves, halves[::-1]):
+        starts = window_starts(len(half), config.window_messages, config.training_stride_messages)
+        yield graphs_by_profile(half, starts, make_profile(other, half_s), config, vocabulary)
 
 
 def prefix_messages(messages: Messages, prefix_s: float) -> int:

@@ -21,6 +21,7 @@ from kdgat.data.measured import (
     REFERENCES,
     graphs_by_library,
     graphs_by_profile,
+    graphs_of_prefix,
     prefix_messages,
 )
 from kdgat.data.profiles import VehicleProfile, make_profile
@@ -30,14 +31,12 @@ from kdgat.errors import CheckpointError, DataError
 from kdgat.stages.prepare import Prepared
 from kdgat.stages.suspicion import Suspect, suspects
 from kdgat.training.adaptation import adapted, adapts
-from kdgat.training.calibration import Calibration
+from kdgat.training.calibration import FROM_PREFIX, Calibration
 from kdgat.training.checkpoint import TrainedModel
 from kdgat.training.scoring import score_parts
 
 SUSPECTS = 3
 """Ids named in an alarm."""
-_FROM_PREFIX = ("vehicle", "benign_quantile", "conformal")
-"""Thresholds that the scores of a capture's own prefix have a say in."""
 _MOST_PER_S = 50_000
 """Messages a second that no bus carries, not even at 1 Mbit/s."""
 
@@ -230,27 +229,17 @@ class Detector:
         return self._subject.calibration
 
     def _adapt(self, prefix: Messages) -> None:
-        """Put the model's scores where they belong on this car, as `evaluate` does.
-
-        Each half of the prefix is measured against the other half's profile, so that no window is
-        measured against itself.
-        """
-        if not adapts(self._subject) and self._evaluation.threshold not in _FROM_PREFIX:
+        """Put the model's scores where they belong on this car, as `evaluate` does."""
+        if not adapts(self._subject) and self._evaluation.threshold not in FROM_PREFIX:
             return
-        data, half_s = self._data, self.prefix_s / 2
-        middle = prefix_messages(prefix, half_s)
-        halves = (prefix.span(0, middle), prefix.span(middle, len(prefix)))
-        graphs, references = [], []
-        for half, other in (halves, halves[::-1]):
-            starts = window_starts(len(half), data.window_messages, data.training_stride_messages)
-            profile = make_profile(other, half_s)
-            made = graphs_by_profile(half, starts, profile, data, self._vocabulary)
-            graphs.append(made[0])
-            references.append(made[1])
-        together = self._scaled(concatenate(graphs, data, self._vocabulary))
-        store = self._store(together, np.concatenate(references))
+        data, ids = self._data, self._vocabulary
+        made = graphs_of_prefix(prefix, self.prefix_s, data, ids)
+        graphs, references = zip(*made, strict=True)
+        store = self._store(
+            self._scaled(concatenate(graphs, data, ids)), np.concatenate(references)
+        )
         self._subject = adapted(self._subject, store)
-        if self._evaluation.threshold in _FROM_PREFIX and len(store):
+        if self._evaluation.threshold in FROM_PREFIX and len(store):
             self._own_scores = self._scores(store)
 
     def _threshold(self, reference: int) -> float:

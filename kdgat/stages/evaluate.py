@@ -40,15 +40,13 @@ from kdgat.stages.scenarios import (
     views,
 )
 from kdgat.training.adaptation import adapted, adapts
-from kdgat.training.calibration import Calibration
+from kdgat.training.calibration import FROM_PREFIX, Calibration
 from kdgat.training.checkpoint import TrainedModel
 from kdgat.training.metrics import WindowMetrics, window_intervals, window_metrics
 from kdgat.training.scoring import score_parts
 from kdgat.training.tasks import score_of
 
 _LATENCY_WINDOWS = 200
-_FROM_PREFIX = ("vehicle", "benign_quantile", "conformal")
-"""Thresholds that, under `adapted`, the scores of the prefix have a say in."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def evaluate(
         )
     names, seen = scenarios(dataset_folder), views(prepared.config(), config)
     total = 2 * len(names) * len(seen)
-    learns = adapts(subject) or config.threshold in _FROM_PREFIX
+    learns = adapts(subject) or config.threshold in FROM_PREFIX
     scored: list[Scored] = []
     latency_ms = 0.0
     with labels_sealed():
@@ -237,7 +235,7 @@ def _scored_alike(
     score, reference = _scores(subject, calibration, store), store.reference.numpy()
     threshold = np.zeros(len(score))
     own = None
-    if prefix is not None and len(prefix) and config.threshold in _FROM_PREFIX:
+    if prefix is not None and len(prefix) and config.threshold in FROM_PREFIX:
         own = _scores(subject, calibration, prefix)
     for number, name in REFERENCES.items():
         if (here := reference == number).any():

@@ -18,7 +18,12 @@ from jaxtyping import Int64
 from kdgat.configs.data import DataConfig
 from kdgat.configs.evaluation import EvaluationConfig, Protocol
 from kdgat.data.captures import CaptureRecord, load_manifest, load_messages
-from kdgat.data.measured import graphs_by_library, graphs_by_profile, prefix_messages
+from kdgat.data.measured import (
+    graphs_by_library,
+    graphs_by_profile,
+    graphs_of_prefix,
+    prefix_messages,
+)
 from kdgat.data.poison import poisoned
 from kdgat.data.profiles import make_profile
 from kdgat.data.store import save_labels
@@ -115,11 +120,7 @@ def has_windows(dataset_folder: Path, prepared: Prepared, scenario: str, view: V
 
 
 def prefix_folder(dataset_folder: Path, prepared: Prepared, scenario: str, view: View) -> Path:
-    """The blind store of the prefixes themselves, for thresholds that are taken from them.
-
-    Each half of a prefix is measured against a profile of the other half, so that no window is
-    measured against itself. Windows begin as often as training windows do.
-    """
+    """The blind store of the prefixes themselves, for thresholds that are taken from them."""
     folder = prepared.folder / scenario / f"{view.name}.prefix"
     if (folder / "store.json").is_file():
         return folder
@@ -145,12 +146,7 @@ def _halves(
 ) -> Iterator[Part]:
     messages = _messages(dataset_folder, record)
     prefix = _prefix(messages, record, view)
-    middle = prefix_messages(prefix, view.prefix_s / 2)
-    halves = (prefix.span(0, middle), prefix.span(middle, len(prefix)))
-    for half, other in (halves, halves[::-1]):
-        starts = window_starts(len(half), config.window_messages, config.training_stride_messages)
-        profile = make_profile(other, view.prefix_s / 2)
-        graphs, reference = graphs_by_profile(half, starts, profile, config, prepared.ids())
+    for graphs, reference in graphs_of_prefix(prefix, view.prefix_s, config, prepared.ids()):
         owner = np.full(len(graphs), number, dtype=np.int32)
         yield Part(graphs, owner, np.zeros(len(graphs), np.int64), reference)
 

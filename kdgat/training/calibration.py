@@ -19,6 +19,8 @@ from kdgat.configs.model import ONE_CLASS, ModelConfig
 from kdgat.data.measured import OWN, REFERENCES
 from kdgat.data.store import GraphStore
 
+FROM_PREFIX = ("vehicle", "benign_quantile", "conformal")
+"""Thresholds that, under `adapted`, the scores of a capture's own prefix have a say in."""
 EVEN = 0.5
 """Where a probability says attack rather than benign."""
 _USUAL = EvaluationConfig()
