@@ -16,6 +16,7 @@ from kdgat.configs.fields import config_error, fields_of
 from kdgat.data.formats import FORMATS
 from kdgat.data.oddities import Oddity
 from kdgat.errors import ConfigError, DataError, did_you_mean
+from kdgat.ops.interrupt import Interrupt
 from kdgat.ops.trained import usable_run
 from kdgat.workspace import Workspace
 
@@ -130,9 +131,10 @@ def detect(
     name = "standard input" if capture == STDIN else capture
     prefix_s = config.data.prefix_s if known == "adapted" else None
     watch = _Watch(detector, on_window)
-    with ExitStack() as opened, labels_sealed():
+    with ExitStack() as opened, labels_sealed(), Interrupt() as interrupt:
         try:
-            stream = LogStream(_open(opened, capture, stdin), name, format)
+            source = interrupt.source(_open(opened, capture, stdin))
+            stream = LogStream(source, name, format)
         except KeyboardInterrupt:
             raise DataError(
                 f"interrupted before '{name}' gave enough lines to tell its format",
