@@ -38,13 +38,14 @@ def test_at_least_twelve_configurations_are_measured() -> None:
 
 @pytest.mark.parametrize("case", gpu_memory.CASES[3:6], ids=lambda case: case.name)
 def test_a_run_is_planned_and_replayed_for_a_gpu(case: gpu_memory.Case) -> None:
-    job = gpu_memory.prepare(case, gpu("v100-16gb"), 64 << 20, 20, SMALL)
+    capacity = (64 if case.size == "large" else 32) << 20
+    job = gpu_memory.prepare(case, gpu("v100-16gb"), capacity, 20, SMALL)
     assert job.planned.spec.device == "cuda"
-    assert job.planned.plan.capacity_bytes == 64 << 20
+    assert job.planned.plan.capacity_bytes == capacity
     assert job.planned.plan.limited_by == "memory"
     assert job.expected.failure is None
     assert job.expected.batches >= 20
-    assert job.expected.peak_reserved_bytes <= 64 << 20
+    assert job.expected.peak_reserved_bytes <= capacity
     assert job.config.resources.accelerator == "gpu"
 
 

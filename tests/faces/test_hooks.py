@@ -37,6 +37,11 @@ ODD = {
     "a thousand brackets": b"[" * 100_000,
     "too long to be read": b'{"session_id": "s", "tool_response": "' + b"x" * 20_000_000 + b'"}',
 }
+MORE_EPOCHS = (
+    "kdgat/configs/training.py",
+    "max_epochs: int = Field(default=6",
+    "max_epochs: int = Field(default=7",
+)
 
 
 @pytest.fixture(scope="session")
@@ -122,12 +127,17 @@ def test_after_an_edit_what_it_made_stale_is_rendered_and_one_line_says_so(
     if event == "PostToolBatch":
         edit(client, ".claude/settings.json", "PostToolUse", "PostToolBatch")
         edit(client, "agent/hooks.toml", "PostToolUse", "PostToolBatch")
-    edit(client, "kdgat/configs/training.py", "default=12,", "default=13,")
+    edit(
+        client,
+        "kdgat/configs/training.py",
+        "max_epochs: int = Field(default=6",
+        "max_epochs: int = Field(default=7",
+    )
     answer = client.hook(event, **EDIT)
     assert answer.json["hookSpecificOutput"]["hookEventName"] == event
     assert "AGENTS.md was rendered again (new there: config;" in answer.context
     assert "\n" not in answer.context
-    assert "max_epochs=13" in (client.root / "AGENTS.md").read_text()
+    assert "max_epochs=7" in (client.root / "AGENTS.md").read_text()
     assert client.hook(event, **EDIT).silent
     assert client.errors == []
 
@@ -164,7 +174,12 @@ def test_a_render_that_fails_is_silent_noted_once_and_tried_again_after_the_next
 
 
 def test_what_changed_between_sessions_is_rendered_when_the_next_one_begins(client: Client) -> None:
-    edit(client, "kdgat/configs/training.py", "default=12,", "default=13,")
+    edit(
+        client,
+        "kdgat/configs/training.py",
+        "max_epochs: int = Field(default=6",
+        "max_epochs: int = Field(default=7",
+    )
     assert "new there: config" in client.hook("SessionStart", source="startup").context
 
 
@@ -276,7 +291,12 @@ def test_lines_are_those_of_this_session_committed_or_not(client: Client) -> Non
 
 
 def test_at_the_end_a_stale_context_is_rendered_and_the_user_is_told(client: Client) -> None:
-    edit(client, "kdgat/configs/training.py", "default=12,", "default=13,")
+    edit(
+        client,
+        "kdgat/configs/training.py",
+        "max_epochs: int = Field(default=6",
+        "max_epochs: int = Field(default=7",
+    )
     said = client.hook("Stop", stop_hook_active=True).json
     assert "AGENTS.md was rendered again" in said["systemMessage"]
 

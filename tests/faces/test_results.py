@@ -289,7 +289,8 @@ def test_quickstart_does_the_whole_job_and_does_it_once(empty: Tiny, process: An
     first = process("-m", "kdgat.cli.main", "quickstart")
     assert (first.returncode, first.stderr) == (0, "")
     for scenario in ("test_01", "test_02", "test_03", "test_04"):
-        assert first.stdout.count(scenario) == 3  # autoencoder, teacher, student
+        # Autoencoder, teacher and student, each under both protocols.
+        assert first.stdout.count(scenario) == 6
     assert "next:\n  uv run kdgat runs show " in first.stdout
     runs = empty.runs()
     second = process("-m", "kdgat.cli.main", "quickstart", "--json")

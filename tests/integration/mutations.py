@@ -235,7 +235,7 @@ def _code() -> Iterator[Mutation]:
         "import against the layers",
         edit("kdgat/models/table.py", ("from torch import nn\n", "import kdgat.training.fit\n")),
         "these import each other: models -> training -> models",
-        "imports only from lines below",
+        "`kdgat/`: a line imports only from lines below",
     )
     yield Mutation(
         "save half an edit",
@@ -352,7 +352,7 @@ def _content() -> Iterator[Mutation]:
     )
     yield Mutation(
         "shrink the budget",
-        edit("agent/AGENTS.md", ("budget_tokens=1750", "budget_tokens=1000")),
+        edit("agent/AGENTS.md", ("budget_tokens=1850", "budget_tokens=1000")),
         "Section 'places' is left out",
         "## Where things are",
     )

@@ -144,7 +144,7 @@ def _train(folder: Path, rank: int) -> None:
     limit = ByteLimit(cost, 1_000)
     # Each rank starts elsewhere; DDP gives all the first one's weights.
     torch.manual_seed(rank)
-    model = build_model(config, 27, 3)
+    model = build_model(config, stores[0].x.shape[1], stores[0].edge_attr.shape[1])
     before = _weights(model)
     objective = Objective(task_of(config), RunConfig().distillation)
     limits = BatchLimits(train=limit, validation=limit)

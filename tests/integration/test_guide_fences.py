@@ -180,7 +180,9 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hcrl = (*tiny, "dataset=hcrl_sa")
     with pytest.MonkeyPatch.context() as patch:
         enter(root, patch)
-        done = [call("data", "simulate", *SIMULATION), call("data", "ingest", "simulated")]
+        # Longer than the prefix of a capture, which is never scored.
+        longer = [re.sub(r"^(capture_s|attack_free_s)=.*", r"\1=14", word) for word in SIMULATION]
+        done = [call("data", "simulate", *longer), call("data", "ingest", "simulated")]
         raw = root / ".kdgat" / "data" / "simulated" / "raw"
         shutil.copytree(raw, root / "DIR", ignore=shutil.ignore_patterns("*.json"))
         done += [

@@ -79,6 +79,11 @@ def tell(lab: Lab, kind: str, **details: object) -> None:
     Journal(lab.ws.journal).append(kind, run=lab.good.run_id, **details)
 
 
+def newest(lab: Lab) -> str:
+    """The number of the question that was asked last."""
+    return max(path.name for path in (lab.ws.root / "modes" / "questions").glob("*.md"))[:4]
+
+
 CHANGES = (
     Change("switch the mode", lambda lab: lab.client.kdgat("mode", "mlops"),
            "mode 'mlops'", "mode 'research'"),
@@ -104,8 +109,8 @@ CHANGES = (
                                         "--trigger", "always", "--trigger-sql", "select true"),
            '"Is the kettle on?"'),
     Change("close a question",
-           lambda lab: lab.client.kdgat("questions", "close", "1", "--answer", "It does not."),
-           old="0001 "),
+           lambda lab: lab.client.kdgat("questions", "close", newest(lab), "--answer", "No."),
+           old='"Does the tea cool?"'),
 )  # fmt: skip
 
 
@@ -118,6 +123,8 @@ def lab_once(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     failed = trained(ws, model="dqn", state=State.FAILED, reason="out of memory", digest="f" * 16)
     waiting = trained(ws, model="mlp", state=State.SUBMITTED, digest="9" * 16)
     client.kdgat("mode", "research")
+    always = ("--trigger", "always", "--trigger-sql", "select true")
+    client.kdgat("questions", "add", "Does the tea cool?", *always)
     return Lab(client, ws, good, failed, waiting)
 
 
