@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kdgat.errors import KdgatError
 from kdgat.ops.checkup.finding import Found, Surroundings, note, problem
+from kdgat.slurm.client import Slurm
 from kdgat.slurm.cluster import load_cluster
 
 PURGES_DAYS = (60, 90)
@@ -68,7 +69,9 @@ def _look_at_ages(folder: Path, purges: tuple[int, ...], here: Surroundings) -> 
             f"touched for {purge - WARN_DAYS} days or more, and purges come after {purge}; "
             f"the oldest, '{here.ws.show(path)}', for {oldest:.0f}"
         )
-        fix = "kdgat backup DIR, elsewhere; captures and assets: rsync -a to where nothing is purged"
+        fix = (
+            "kdgat backup DIR, elsewhere; captures and assets: rsync -a to where nothing is purged"
+        )
         yield problem("scratch", what, fix, where=here.ws.show(folder))
         return
 
@@ -83,13 +86,20 @@ def _purges_days(here: Surroundings) -> tuple[int, ...]:
     """Days after which files are purged: as set, as the cluster's file says, or as is usual."""
     if here.ws.purge_days is not None:
         return (here.ws.purge_days,)
-    name = here.environ.get("SLURM_CLUSTER_NAME") or here.environ.get("LMOD_SYSTEM_NAME")
     try:
+        name = here.environ.get("SLURM_CLUSTER_NAME") or _asked_name(here)
         days = load_cluster(here.ws, name).purge_days if name else None
     except KdgatError:
-        # The check of the clusters tells what is wrong with the file.
+        # The checks of Slurm and of the clusters tell what is wrong with them.
         days = None
     return PURGES_DAYS if days is None else (days,)
+
+
+def _asked_name(here: Surroundings) -> str | None:
+    """The cluster's name on a login node, where no job's environment says it."""
+    if shutil.which("scontrol", path=here.environ.get("PATH", "")) is None:
+        return None
+    return Slurm(here.environ, pauses_s=()).cluster_name()
 
 
 def _on_scratch(folder: Path, here: Surroundings) -> bool:
