@@ -115,7 +115,7 @@ class _Writer:
     def __init__(self, aside: Path, previous: Backup | None) -> None:
         self._aside = aside
         self._there = {} if previous is None else _by_content(previous)
-        self._sources: dict[str, Path] = {}
+        self._new: set[str] = set()
         self.files: dict[str, Kept] = {}
         self.warnings: list[str] = []
         self.copied = self.copied_bytes = 0
@@ -130,20 +130,29 @@ class _Writer:
         final = self._aside / FILES / path
         final.parent.mkdir(parents=True, exist_ok=True)
         final.unlink(missing_ok=True)
+        linked = False
         try:
             found = source.stat()
-            sha256 = _copy_sqlite(source, final) if is_sqlite(source) else _copy(source, final)
+            executable = bool(found.st_mode & 0o100)
+            if is_sqlite(source):
+                sha256 = _copy_sqlite(source, final)
+                linked = self._linked(final, sha256, executable)
+            else:
+                sha256 = content_hash(source)
+                linked = self._linked(final, sha256, executable)
+                # Hashed again as it is copied: it may have grown.
+                sha256 = sha256 if linked else _copy(source, final)
         except PermissionError as error:
             return self.leave(source, error.strerror or "not permitted")
         except sqlite3.Error as error:
             final.unlink(missing_ok=True)
             return self.leave(source, f"SQLite says: {error}")
         size = final.stat().st_size
-        executable = bool(found.st_mode & 0o100)
         self.files[path] = Kept(sha256, size, found.st_mtime_ns, executable)
-        self._sources[path] = source
-        if not self._linked(final, self.files[path]):
+        if not linked:
             final.chmod(0o555 if executable else 0o444)
+            self._there[sha256, executable] = final
+            self._new.add(path)
             self.copied += 1
             self.copied_bytes += size
         return None
@@ -159,27 +168,28 @@ class _Writer:
         self.warnings.append(f"'{place}' is left out: {why}")
 
     def verify(self, progress: Progress) -> None:
-        """Read every file again where it is.
+        """Read every new file again where it is; linked ones were read before they were linked.
 
         Raises:
             BackupError: one is not what was read.
         """
-        for number, (path, kept) in enumerate(self.files.items()):
-            progress("checking", number, len(self.files))
-            if content_hash(self._aside / FILES / path) != kept.sha256:
+        new = sorted(self._new & self.files.keys())
+        for number, path in enumerate(new):
+            progress("checking", number, len(new))
+            if content_hash(self._aside / FILES / path) != self.files[path].sha256:
                 raise BackupError(
                     f"'{path}' reads back differently from the backup",
                     hint="the disk may be failing; nothing was kept, earlier backups are untouched",
                 )
 
-    def _linked(self, final: Path, kept: Kept) -> bool:
-        """Whether an earlier, whole copy of this content took the place of the new one."""
-        earlier = self._there.get((kept.sha256, kept.executable))
+    def _linked(self, final: Path, sha256: str, executable: bool) -> bool:
+        """Whether an earlier, whole copy of this content got the name."""
+        earlier = self._there.get((sha256, executable))
         if earlier is None:
             return False
         aside = final.with_name(f".partial-{final.name}")
         try:
-            if content_hash(earlier) != kept.sha256:
+            if content_hash(earlier) != sha256:
                 return False
             os.link(earlier, aside)
             aside.replace(final)
