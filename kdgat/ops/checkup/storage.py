@@ -46,13 +46,12 @@ def look_at_disk(here: Surroundings) -> Iterator[Found]:
 
 def look_at_scratch(here: Surroundings) -> Iterator[Found]:
     """Files of the home folder, or of a store of assets elsewhere, that nobody touched for long."""
-    purges = _purges_days(here)
     for folder in _folders(here):
         if not folder.is_dir():
             continue
         # Whoever sets the days says that the home is purged, whatever its folder is called.
         if here.ws.purge_days is not None or _on_scratch(folder, here):
-            yield from _look_at_ages(folder, purges, here)
+            yield from _look_at_ages(folder, _purges_days(here), here)
 
 
 def _look_at_ages(folder: Path, purges: tuple[int, ...], here: Surroundings) -> Iterator[Found]:
