@@ -12,6 +12,8 @@
     ├── ModeError        a mode is unknown, its file is wrong, or it lacks what was asked
     ├── QuestionError    an open question can't be found, read or written
     ├── PlanError        a kept plan is unknown, too old or no longer holds, or a cap is reached
+    ├── AssetError       an asset can't be found, named, fetched or linked, or is damaged
+    ├── BackupError      a backup can't be found or made, or is damaged
     ├── SlurmError       the scheduler refused, does not answer, or is not here
     │   ├── Refused      the scheduler did not take a job, and said why
     │   └── Unanswered   nobody knows whether it took a job
@@ -84,6 +86,14 @@ class QuestionError(KdgatError):
 
 class PlanError(KdgatError):
     """A kept plan is unknown, too old or no longer holds, or a cap is reached."""
+
+
+class AssetError(KdgatError):
+    """An asset can't be found, named, fetched or linked, or is damaged."""
+
+
+class BackupError(KdgatError):
+    """A backup can't be found or made, or is damaged."""
 
 
 class SlurmError(KdgatError):

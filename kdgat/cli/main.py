@@ -12,6 +12,8 @@ import typer
 from kdgat.cli import (
     agent,
     analytics,
+    assets,
+    backup,
     bench,
     clusters,
     config,
@@ -55,6 +57,9 @@ app = typer.Typer(
 )
 app.command("quickstart")(training.quickstart)
 app.add_typer(data.app, name="data")
+app.add_typer(assets.app, name="assets")
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
