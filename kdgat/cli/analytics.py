@@ -8,7 +8,8 @@ import typer
 
 from kdgat.cli.narrowing import Narrowing, narrowed
 from kdgat.cli.options import AsJson, complete_dataset, complete_run
-from kdgat.cli.output import cell, counted, print_json, print_table, say
+from kdgat.cli.output import counted, print_json, print_table, say
+from kdgat.tabular import cell
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
