@@ -164,12 +164,12 @@ def _plain(value: object) -> object:
 
 def _seen(grid: Grid) -> tuple[list[str], list[list[str]], list[bool], str]:
     """Columns and cells to show, which columns are of numbers, and what was left out."""
-    wanted = [
+    places = [
         number
+        for one in grid.shown or grid.columns[:_MOST_COLUMNS]
         for number, name in enumerate(grid.columns)
-        if not grid.shown or any(name == one or name.startswith(f"{one}.") for one in grid.shown)
+        if name == one or (grid.shown and name.startswith(f"{one}."))
     ]
-    places = wanted[: None if grid.shown else _MOST_COLUMNS]
     rows = grid.rows[:_MOST_ROWS]
     cells = [[_short(row[place]) for place in places] for row in rows]
     numeric = [

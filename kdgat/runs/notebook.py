@@ -6,6 +6,7 @@ report's, so what a notebook shows by JavaScript is not on it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ def run_notebook(template: Path, out: Path, parameters: Mapping[str, Any], cwd: 
                 aside.replace(broken)
             where = f"read '{broken}', which ends where it failed" if kept else "try it in Jupyter"
             raise NotebookError(_told(template, error), hint=where) from error
+        _name_by_its_files(aside, template.name, out.name)
     broken.unlink(missing_ok=True)
 
 
@@ -103,6 +105,13 @@ def notebook_page(notebook: Path, about: Mapping[str, str]) -> str:
     light = HtmlFormatter(style="default").get_style_defs(".highlight")
     template = environment.get_template("notebook.html.j2")
     return template.render(body=Markup(body), colours=Markup(light), **about)
+
+
+def _name_by_its_files(notebook: Path, template: str, out: str) -> None:
+    """Where papermill wrote down whole paths of this machine, leave the files' names."""
+    value = json.loads(notebook.read_text(encoding="utf-8"))
+    value["metadata"]["papermill"] |= {"input_path": template, "output_path": out}
+    notebook.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _told(template: Path, error: Exception) -> str:
