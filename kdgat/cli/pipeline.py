@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdgat.cli.options import AsJson, Overrides
-from kdgat.cli.output import cell, counted, print_json, print_table, progress_bar, say, warn
+from kdgat.cli.output import counted, print_json, print_table, progress_bar, say, warn
 from kdgat.errors import ConfigError
+from kdgat.tabular import cell
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:

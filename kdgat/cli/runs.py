@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdgat.cli.options import AsJson, RunReference, complete_run
-from kdgat.cli.output import cell, counted, err, print_json, print_table, say
+from kdgat.cli.output import counted, err, print_json, print_table, say
 from kdgat.errors import RunError
+from kdgat.tabular import cell
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:

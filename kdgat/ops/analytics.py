@@ -19,24 +19,37 @@ from kdgat.runs.pareto import pareto as fronts_of
 from kdgat.runs.protocols import each_protocol
 from kdgat.runs.registry import run_named
 from kdgat.runs.scores import Question, scenario_named
+from kdgat.tabular import Grid, Tabular
 from kdgat.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Leaderboard:
+class Leaderboard(Tabular):
     """One table for each set of models that may be compared; real data first."""
 
     tables: tuple[LeaderboardTable, ...]
     notes: tuple[str, ...]
     """What is left out, and what to know before believing the ranks."""
 
+    def grids(self) -> tuple[Grid, ...]:
+        """One for each table: what may not be compared is never shown as one."""
+        return tuple(grid for table in self.tables for grid in table.grids())
+
+    def remarks(self) -> tuple[str, ...]:
+        """Where a baseline is ahead, and the notes."""
+        return (*(line for table in self.tables for line in table.remarks()), *self.notes)
+
 
 @dataclass(frozen=True)
-class ParetoFronts:
+class ParetoFronts(Tabular):
     """One front for each set of models that may be compared; real data first."""
 
     fronts: tuple[ParetoFront, ...]
     notes: tuple[str, ...]
+
+    def grids(self) -> tuple[Grid, ...]:
+        """One for each front."""
+        return tuple(grid for front in self.fronts for grid in front.grids())
 
 
 def leaderboard(

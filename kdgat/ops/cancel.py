@@ -24,6 +24,7 @@ from kdgat.ops.jobs import LIVE, given_run, job_of
 from kdgat.slurm.client import Slurm
 from kdgat.slurm.poll import Polled, TaskStatus, poll
 from kdgat.slurm.reconcile import cancel_dependents, reconcile
+from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 _VERIFY_S = 20.0
@@ -48,7 +49,7 @@ class Cancelled:
 
 
 @dataclass(frozen=True)
-class Cancelling:
+class Cancelling(Tabular):
     """What was cancelled."""
 
     items: tuple[Cancelled, ...]

@@ -19,6 +19,7 @@ from kdgat.ledger.record import is_run_id
 from kdgat.ops.scorers import scorers_settled
 from kdgat.runs.registry import run_named
 from kdgat.stages.table import STAGES
+from kdgat.tabular import Listing
 from kdgat.workspace import Workspace
 
 
@@ -88,17 +89,17 @@ def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
     return ConfigView(config.digest() if known else None, values, docs)
 
 
-def explain_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> tuple[FieldOrigin, ...]:
+def explain_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> Listing[FieldOrigin]:
     """Each field, and whether an override, a preset or a default set it."""
     config = compose_config(ws, overrides)
     docs, found = field_docs(config.model.kind), origins(overrides, ingested_datasets(ws))
     values = leaves(config.model_dump(mode="json"))
-    return tuple(
+    return Listing(
         FieldOrigin(name, value, found[name], docs.get(name, "")) for name, value in values.items()
     )
 
 
-def diff_configs(ws: Workspace, first: str, second: str) -> tuple[FieldDifference, ...]:
+def diff_configs(ws: Workspace, first: str, second: str) -> Listing[FieldDifference]:
     """The fields in which two runs differ; each is a run id, or `latest`.
 
     Raises:
@@ -108,18 +109,18 @@ def diff_configs(ws: Workspace, first: str, second: str) -> tuple[FieldDifferenc
     return _differences(one, two)
 
 
-def list_experiments(ws: Workspace) -> tuple[Experiment, ...]:  # noqa: ARG001
+def list_experiments(ws: Workspace) -> Listing[Experiment]:  # noqa: ARG001
     """Every named experiment."""
     kinds = {stage.kind for stage in STAGES.values()}
-    return tuple(
+    return Listing(
         Experiment(name, overrides, overrides[1].removeprefix("model=") in kinds)
         for name, overrides in experiments().items()
     )
 
 
-def _differences(one: Mapping[str, Any], two: Mapping[str, Any]) -> tuple[FieldDifference, ...]:
+def _differences(one: Mapping[str, Any], two: Mapping[str, Any]) -> Listing[FieldDifference]:
     names = [*one, *(name for name in two if name not in one)]
-    return tuple(
+    return Listing(
         FieldDifference(name, one.get(name), two.get(name))
         for name in names
         if one.get(name) != two.get(name)

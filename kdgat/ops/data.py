@@ -18,6 +18,7 @@ from kdgat.ops.config import compose_config, ingested_datasets
 from kdgat.ops.simulation import SIMULATED, is_whole, simulated_raw, simulation_mark
 from kdgat.progress import Progress, quiet
 from kdgat.stages.ingest import ingest as ingest_stage
+from kdgat.tabular import Listing
 from kdgat.workspace import Workspace
 
 
@@ -149,11 +150,11 @@ def prepare_data(
     )
 
 
-def list_datasets(ws: Workspace) -> tuple[DatasetRow, ...]:
+def list_datasets(ws: Workspace) -> Listing[DatasetRow]:
     """Every dataset a config can name, and what of it is ingested here."""
     here = {path.parent.name for path in ws.data.glob("*/captures.json")}
     known = {**DATASETS, **ingested_datasets(ws)}
-    return tuple(_row(ws, name, known.get(name)) for name in sorted({*known, *here}))
+    return Listing(_row(ws, name, known.get(name)) for name in sorted({*known, *here}))
 
 
 def check_name(name: str) -> None:

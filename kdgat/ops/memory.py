@@ -17,6 +17,7 @@ from kdgat.memory.replay import live_blocks
 from kdgat.memory.run import RunPlan
 from kdgat.memory.spec import StepPrograms, StepSpec
 from kdgat.ops.memory_job import MemoryJob, memory_job
+from kdgat.tabular import Listing
 from kdgat.workspace import Workspace
 
 _TRACED = {
@@ -100,7 +101,7 @@ def memory_plan(
     memory_gib: float | None = None,
     ranks: int = 1,
     expandable_segments: bool = False,
-) -> tuple[PlannedMemory, ...]:
+) -> Listing[PlannedMemory]:
     """Plan a run's batches for one type of GPU, or for every one in the catalogue.
 
     No GPU is needed, and none of the batches' memory.
@@ -134,7 +135,7 @@ def memory_plan(
             started = time.monotonic()
     if not before:
         keep(asked, {})
-    return tuple(plans)
+    return Listing(plans)
 
 
 def memory_explain(

@@ -27,6 +27,7 @@ from kdgat.runs.registry import (
 )
 from kdgat.runs.registry import register as register_run
 from kdgat.runs.tracking import sync_after
+from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 
@@ -43,7 +44,7 @@ class RegisteredModel:
 
 
 @dataclass(frozen=True)
-class ModelList:
+class ModelList(Tabular):
     """Every registered model."""
 
     items: tuple[RegisteredModel, ...]

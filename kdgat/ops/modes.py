@@ -7,6 +7,7 @@ from typing import Literal
 
 from kdgat.errors import KdgatError
 from kdgat.modes import packs, state
+from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 
@@ -46,7 +47,7 @@ class ModeLine:
 
 
 @dataclass(frozen=True)
-class ModeList:
+class ModeList(Tabular):
     """Every mode whose file is right; `broken` says what is wrong with others or the state."""
 
     items: tuple[ModeLine, ...]

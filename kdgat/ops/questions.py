@@ -29,6 +29,7 @@ from kdgat.runs.open_questions import (
     read_questions,
 )
 from kdgat.runs.registry import run_named
+from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 RECENT_DAYS = 14
@@ -60,7 +61,7 @@ class QuestionItem:
 
 
 @dataclass(frozen=True)
-class QuestionList:
+class QuestionList(Tabular):
     """Questions, and what is wrong with files that are none."""
 
     items: tuple[QuestionItem, ...]
@@ -112,7 +113,7 @@ class QuestionHit:
 
 
 @dataclass(frozen=True)
-class QuestionHits:
+class QuestionHits(Tabular):
     """What a search found, best first."""
 
     items: tuple[QuestionHit, ...]

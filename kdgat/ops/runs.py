@@ -16,11 +16,12 @@ from kdgat.ledger.repair import Action, find_faults, mend
 from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
 from kdgat.runs.registry import run_named
+from kdgat.tabular import Grid, Tabular, flat, grid_of
 from kdgat.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class RunList:
+class RunList(Tabular):
     """Runs, newest first, and what is wrong with the folders that can't be read."""
 
     items: tuple[RunRecord, ...]
@@ -31,6 +32,13 @@ class RunList:
     """Ids of the archived ones among the items."""
     hidden: int = 0
     """How many archived ones fit the filters and are not shown."""
+
+    def grids(self) -> tuple[Grid, ...]:
+        """One row a run."""
+        items = ({"run_id": run.run_id, "name": run.name, **flat(run)} for run in self.items)
+        shown = ("run_id", "name", "stage", "state", "seed", "teacher", "subject", "started_at",
+                 "ended_at", "reason")  # fmt: skip
+        return (grid_of(items, shown=shown),)
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class RemovedRun:
 
 
 @dataclass(frozen=True)
-class Removal:
+class Removal(Tabular):
     """What was removed; with `dry_run`, what would be."""
 
     items: tuple[RemovedRun, ...]
@@ -87,7 +95,7 @@ class RepairItem:
 
 
 @dataclass(frozen=True)
-class RepairReport:
+class RepairReport(Tabular):
     """Everything wrong that was found; with `dry_run`, the actions are what would be done."""
 
     items: tuple[RepairItem, ...]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from kdgat.ops.search import TuningRequest, begin_study, checked, same_study
 from kdgat.ops.trial import carry_out
 from kdgat.progress import Progress, numbered, quiet
+from kdgat.tabular import Grid, Tabular, grid_of
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class TrialReport:
 
 
 @dataclass(frozen=True)
-class TuningReport:
+class TuningReport(Tabular):
     """What a search has found so far."""
 
     name: str
@@ -59,6 +60,10 @@ class TuningReport:
     """Trials that are still to do."""
     seconds: float
     next_steps: tuple[str, ...]
+
+    def grids(self) -> tuple[Grid, ...]:
+        """One row a trial."""
+        return (grid_of(self.trials, title=f"{self.name}: {self.metric}"),)
 
 
 def plan_tuning(ws: Workspace, asked: TuningRequest) -> TuningPlan:

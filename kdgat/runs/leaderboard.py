@@ -20,6 +20,7 @@ from kdgat.runs.figures import Metric
 from kdgat.runs.history import History
 from kdgat.runs.scores import Arena, Question, Recipe, recipes
 from kdgat.runs.statistics import Estimate, estimate
+from kdgat.tabular import Grid, Tabular, grid_of
 
 SPLIT: Literal["test"] = "test"
 """Evaluations score the official test folders, and nothing else."""
@@ -90,7 +91,7 @@ class Beaten:
 
 
 @dataclass(frozen=True)
-class LeaderboardTable:
+class LeaderboardTable(Tabular):
     """Models judged on the same windows of the same data."""
 
     title: str
@@ -108,6 +109,21 @@ class LeaderboardTable:
     rows: tuple[Standing, ...]
     beaten: tuple[Beaten, ...]
     """Where a baseline beats the graph models; the whole truth belongs to the table."""
+
+    def grids(self) -> tuple[Grid, ...]:
+        """The rows; what holds of all of them as labels."""
+        labels = {
+            "provenance": self.provenance, "dataset": self.dataset, "protocol": self.protocol,
+            "split": self.split, "metric": self.metric, "attack_type": self.attack_type,
+        }  # fmt: skip
+        shown = ("rank", "name", "score.mean", "score.low", "score.high", "seeds", "parameters",
+                 "latency_ms", "configs", "run_id")  # fmt: skip
+        title = f"{self.metric}: {self.title}"
+        return (grid_of(self.rows, title=title, labels=labels, shown=shown),)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Where a baseline is ahead."""
+        return tuple(f"baseline ahead on {each.words(self.metric)}" for each in self.beaten)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ NOT_FOR_AGENTS = {
     "runs sync": "copies runs to MLflow, which an agent does not read",
     "mlflow ui": "a page in a browser",
     "history compact": "happens by itself",
+    "history export": "writes a file for another program; the tool runs asks the same history",
+    "history browse": "a page in a browser",
     "report": "writes a page for a browser",
     "models register": "what others are compared with is the user's decision",
     "models promote": "the same",
