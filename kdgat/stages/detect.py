@@ -24,10 +24,12 @@ from kdgat.data.measured import (
     prefix_messages,
 )
 from kdgat.data.profiles import VehicleProfile, make_profile
+from kdgat.data.sequence_store import Source, made_sequences
 from kdgat.data.store import GraphStore
 from kdgat.data.windows import Messages, window_starts
 from kdgat.errors import CheckpointError, DataError
 from kdgat.stages.prepare import Prepared
+from kdgat.stages.sequences import need_training_sequences, reads_messages
 from kdgat.stages.suspicion import Suspect, suspects
 from kdgat.training.adaptation import adapted, adapts
 from kdgat.training.calibration import Calibration
@@ -93,6 +95,9 @@ class Detector:
         self._data = subject.config.data
         self._scaler, self._vocabulary = prepared.scaler, prepared.ids()
         self._names = feature_names(self._data.features)
+        self._message_scaler = (
+            need_training_sequences(prepared) if reads_messages(subject) else None
+        )
         self._library = prepared.library() if protocol == "zero_shot" else {}
         self._profile: VehicleProfile | None = None
         self._own_scores: Float64[np.ndarray, "windows"] | None = None
@@ -181,7 +186,7 @@ class Detector:
         else:
             made = graphs_by_profile(held, starts, self._profile, self._data, self._vocabulary)
         graphs, reference = self._scaled(made[0]), made[1]
-        score = self._scores(self._store(graphs, reference))
+        score = self._scores(self._store(graphs, reference, [Source(held, starts)]))
         lines = np.array([self._threshold(number) for number in reference.tolist()])
         alarm = score >= lines
         named = {
@@ -210,13 +215,17 @@ class Detector:
         x, edge_attr = self._scaler.nodes(graphs.x), self._scaler.edges(graphs.edge_attr)
         return replace(graphs, x=x, edge_attr=edge_attr)
 
-    def _store(self, graphs: Graphs, reference: Int8[np.ndarray, "windows"]) -> GraphStore:
+    def _store(
+        self, graphs: Graphs, reference: Int8[np.ndarray, "windows"], sources: list[Source]
+    ) -> GraphStore:
+        scaler, window = self._message_scaler, self._data.window_messages
         return GraphStore(
             **{name: torch.from_numpy(array) for name, array in vars(graphs).items()},
             capture=torch.zeros(len(graphs), dtype=torch.int32),
             reference=torch.from_numpy(reference),
             captures=(),
-            window_messages=self._data.window_messages,
+            window_messages=window,
+            sequences=None if scaler is None else made_sequences(sources, scaler, window),
         )
 
     def _scores(self, store: GraphStore) -> Float64[np.ndarray, "windows"]:
@@ -240,15 +249,16 @@ class Detector:
         data, half_s = self._data, self.prefix_s / 2
         middle = prefix_messages(prefix, half_s)
         halves = (prefix.span(0, middle), prefix.span(middle, len(prefix)))
-        graphs, references = [], []
+        graphs, references, sources = [], [], []
         for half, other in (halves, halves[::-1]):
             starts = window_starts(len(half), data.window_messages, data.training_stride_messages)
             profile = make_profile(other, half_s)
             made = graphs_by_profile(half, starts, profile, data, self._vocabulary)
             graphs.append(made[0])
             references.append(made[1])
+            sources.append(Source(half, starts))
         together = self._scaled(concatenate(graphs, data, self._vocabulary))
-        store = self._store(together, np.concatenate(references))
+        store = self._store(together, np.concatenate(references), sources)
         self._subject = adapted(self._subject, store)
         if self._evaluation.threshold in _FROM_PREFIX and len(store):
             self._own_scores = self._scores(store)

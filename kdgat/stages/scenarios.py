@@ -21,6 +21,7 @@ from kdgat.data.captures import CaptureRecord, load_manifest, load_messages
 from kdgat.data.measured import graphs_by_library, graphs_by_profile, prefix_messages
 from kdgat.data.poison import poisoned
 from kdgat.data.profiles import make_profile
+from kdgat.data.sequence_store import Source
 from kdgat.data.store import save_labels
 from kdgat.data.windows import Messages, window_attacks, window_starts
 from kdgat.errors import DataError, did_you_mean
@@ -143,16 +144,47 @@ def _halves(
     config: DataConfig,
     view: View,
 ) -> Iterator[Part]:
-    messages = _messages(dataset_folder, record)
-    prefix = _prefix(messages, record, view)
+    for half, other in _half_windows(dataset_folder, record, config, view):
+        profile = make_profile(other, view.prefix_s / 2)
+        made = (half.messages, half.starts, profile, config, prepared.ids())
+        graphs, reference = graphs_by_profile(*made)
+        owner = np.full(len(graphs), number, dtype=np.int32)
+        yield Part(graphs, owner, np.zeros(len(graphs), np.int64), reference)
+
+
+def _half_windows(
+    dataset_folder: Path, record: CaptureRecord, config: DataConfig, view: View
+) -> Iterator[tuple[Source, Messages]]:
+    """The windows of each half of a capture's prefix, and the other half."""
+    prefix = _prefix(_messages(dataset_folder, record), record, view)
     middle = prefix_messages(prefix, view.prefix_s / 2)
     halves = (prefix.span(0, middle), prefix.span(middle, len(prefix)))
     for half, other in (halves, halves[::-1]):
         starts = window_starts(len(half), config.window_messages, config.training_stride_messages)
-        profile = make_profile(other, view.prefix_s / 2)
-        graphs, reference = graphs_by_profile(half, starts, profile, config, prepared.ids())
-        owner = np.full(len(graphs), number, dtype=np.int32)
-        yield Part(graphs, owner, np.zeros(len(graphs), np.int64), reference)
+        yield Source(half, starts), other
+
+
+def scenario_sources(
+    dataset_folder: Path, config: DataConfig, scenario: str, view: View
+) -> list[Source]:
+    """The windows that `scenario_folder` makes graphs of, in their order.
+
+    Raises:
+        DataError: there is no such test folder.
+    """
+    windows = _windows(dataset_folder, _records(dataset_folder, scenario), config, view)
+    return [Source(messages, starts) for _, messages, starts in windows]
+
+
+def prefix_sources(
+    dataset_folder: Path, config: DataConfig, scenario: str, view: View
+) -> list[Source]:
+    """The same of `prefix_folder`."""
+    return [
+        half
+        for record in _records(dataset_folder, scenario)
+        for half, _ in _half_windows(dataset_folder, record, config, view)
+    ]
 
 
 def label_scenario(dataset_folder: Path, prepared: Prepared, scenario: str, view: View) -> None:

@@ -18,6 +18,7 @@ from kdgat.configs.model import (
     FusionConfig,
     GatConfig,
     GradientBoostingConfig,
+    GruConfig,
     IdFrequencyConfig,
     MlpConfig,
     ModelConfig,
@@ -248,7 +249,7 @@ class Objective(Generic[Answer]):
 def task_of(config: ModelConfig) -> Task:
     """The task of a kind of model."""
     match config:
-        case GatConfig() | MlpConfig() | GradientBoostingConfig():
+        case GatConfig() | MlpConfig() | GruConfig() | GradientBoostingConfig():
             return Classification()
         case VgaeConfig():
             return Reconstruction(config)
