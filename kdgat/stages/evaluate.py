@@ -42,6 +42,7 @@ from kdgat.stages.scenarios import (
 from kdgat.stages.sequences import (
     need_prefix_sequences,
     need_scenario_sequences,
+    need_training_sequences,
     reads_messages,
 )
 from kdgat.training.adaptation import adapted, adapts
@@ -130,6 +131,9 @@ def evaluate(
     total = 2 * len(names) * len(seen)
     learns = adapts(subject) or config.threshold in _FROM_PREFIX
     reads = reads_messages(subject)
+    if reads:
+        # Their scaling is of benign training windows, and so asks for training labels.
+        need_training_sequences(prepared, progress)
     scored: list[Scored] = []
     latency_ms = 0.0
     with labels_sealed():
