@@ -197,10 +197,11 @@ class ValueLearner:
     def _worth(self, lesson: Lesson, chosen: Int64[Tensor, "batch"]) -> Tensor:
         """What every action turns out to be worth in each window."""
         scores = lesson.odds[chosen] @ self.lattice.T
-        worth = reward(scores, _labels(lesson, chosen, self.distillation)[:, None])
-        return (
-            worth + self.discount * self._next(lesson, chosen)[:, None] if self.discount else worth
-        )
+        labels = _labels(lesson, chosen, self.distillation)
+        worth = reward(scores, labels[:, None].expand_as(scores))
+        if self.discount:
+            worth = worth + self.discount * self._next(lesson, chosen)[:, None]
+        return worth
 
     def _fit(self, values: Tensor, worth: Tensor) -> Tensor:
         """One step of the network towards what actions are worth; the loss."""

@@ -246,7 +246,8 @@ class TestTraining:
         policy = cast(LatticePolicy, model.policy)
         values = policy.values(model.states(shown.odds, shown.signals))[:2]
         grid = cast(Tensor, policy.lattice)
-        earned = reward(shown.odds[:2] @ grid.T, shown.y[:2, None].float())
+        scores = shown.odds[:2] @ grid.T
+        earned = reward(scores, shown.y[:2, None].float().expand_as(scores))
         assert (values - earned).abs().max().item() < 0.1
 
     def test_the_best_epoch_is_kept_not_the_last(self) -> None:
