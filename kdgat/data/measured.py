@@ -96,14 +96,22 @@ def graphs_of_prefix(
     """Windows of a prefix itself, for what is calibrated on it: those of either half.
 
     Each half is measured against the other half's profile, so that no window is measured against
-    itself. Windows begin as often as training windows do.
+    itself.
     """
-    half_s = prefix_s / 2
-    middle = prefix_messages(prefix, half_s)
+    for half, starts, other in halves_of_prefix(prefix, prefix_s, config):
+        profile = make_profile(other, prefix_s / 2)
+        yield graphs_by_profile(half, starts, profile, config, vocabulary)
+
+
+def halves_of_prefix(
+    prefix: Messages, prefix_s: float, config: DataConfig
+) -> Iterator[tuple[Messages, Int64[np.ndarray, "graphs"], Messages]]:
+    """Each half, where its windows begin (as often as training windows do), and the other half."""
+    middle = prefix_messages(prefix, prefix_s / 2)
     halves = (prefix.span(0, middle), prefix.span(middle, len(prefix)))
     for half, other in (halves, halves[::-1]):
         starts = window_starts(len(half), config.window_messages, config.training_stride_messages)
-        yield graphs_by_profile(half, starts, make_profile(other, half_s), config, vocabulary)
+        yield half, starts, other
 
 
 def prefix_messages(messages: Messages, prefix_s: float) -> int:

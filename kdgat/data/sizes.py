@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from kdgat.data.sequences import MESSAGE_BYTES
 from kdgat.errors import DataError
 
 _GRAPH_BYTES = (8, 8, 8, 8, 4, 8)
@@ -33,6 +34,10 @@ class GraphSizes:
         nodes, edges = int(self.nodes.sum()), int(self.edges.sum())
         rows = (4 * features[0] * nodes, 8 * edges, 4 * features[1] * edges)
         return (*rows, *(each * (len(self) + 1) for each in _GRAPH_BYTES))
+
+    def sequence_blocks(self, window_messages: int) -> tuple[int, ...]:
+        """Bytes of each tensor of the windows' messages, for models that read them."""
+        return tuple(each * window_messages * len(self) for each in MESSAGE_BYTES)
 
 
 def read_sizes(folder: Path, *, benign_only: bool) -> GraphSizes:

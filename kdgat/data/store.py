@@ -20,6 +20,7 @@ from torch import Tensor
 from kdgat.data.graphs import Graphs
 from kdgat.data.measured import UNPROFILED
 from kdgat.data.sealing import need_unsealed
+from kdgat.data.sequence_store import Sequences, open_sequences
 from kdgat.errors import DataError
 from kdgat.ledger.files import atomic_path, write_json
 
@@ -53,7 +54,8 @@ class GraphStore:
 
     `edge_index` counts nodes within their graph. `capture` is a position in `captures`; times are
     seconds on that capture's own clock. `reference` says what a window is measured against
-    (`kdgat.data.measured`). `attack_messages` is None until labels are read.
+    (`kdgat.data.measured`). `attack_messages` is None until labels are read, `sequences` where no
+    model asked for them.
     """
 
     x: Float32[Tensor, "nodes features"]
@@ -68,6 +70,7 @@ class GraphStore:
     captures: tuple[CaptureLabel, ...]
     window_messages: int
     attack_messages: Int64[Tensor, "graphs"] | None = None
+    sequences: Sequences | None = None
 
     def __len__(self) -> int:
         return len(self.node_ptr) - 1
@@ -93,7 +96,13 @@ class GraphStore:
         moved = {name: getattr(self, name).to(device) for name in _ARRAYS}
         if self.attack_messages is not None:
             moved[_LABELS] = self.attack_messages.to(device)
-        return GraphStore(captures=self.captures, window_messages=self.window_messages, **moved)
+        sequences = None if self.sequences is None else self.sequences.to(device)
+        return GraphStore(
+            captures=self.captures,
+            window_messages=self.window_messages,
+            sequences=sequences,
+            **moved,
+        )
 
 
 def save_store(
@@ -135,12 +144,13 @@ def save_labels(folder: Path, attack_messages: Int64[np.ndarray, "graphs"]) -> N
         np.save(file, attack_messages)
 
 
-def open_store(folder: Path, *, labels: bool) -> GraphStore:
+def open_store(folder: Path, *, labels: bool, sequences: bool = False) -> GraphStore:
     """Open a store, memory-mapped.
 
     Args:
         folder: where `save_store` wrote it.
         labels: whether to read which windows are attacks.
+        sequences: whether to open the windows' messages, which `write_sequences` wrote.
 
     Raises:
         RuntimeError: labels are asked for while they are under seal.
@@ -157,6 +167,7 @@ def open_store(folder: Path, *, labels: bool) -> GraphStore:
         _check(tensors, summary)
         captures = tuple(CaptureLabel(**label) for label in summary["captures"])
         window = int(summary["window_messages"])
+        heard = open_sequences(folder, summary["graphs"], window) if sequences else None
     except FileNotFoundError as error:
         raise DataError(
             f"graphs '{error.filename}' are missing",
@@ -167,7 +178,7 @@ def open_store(folder: Path, *, labels: bool) -> GraphStore:
             f"graphs in '{folder}' can't be read: {error}",
             hint=f"delete '{folder}'; the same command makes it again",
         ) from error
-    return GraphStore(captures=captures, window_messages=window, **tensors)
+    return GraphStore(captures=captures, window_messages=window, sequences=heard, **tensors)
 
 
 def _mapped(path: Path) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kdgat.configs.lattice import need_lattice
 from kdgat.configs.model import KINDS, FusionConfig
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError, RunError, did_you_mean
@@ -23,12 +24,14 @@ def resolve_scorers(
     if the config is; what no teacher can help is never distilled. Other models have none.
 
     Raises:
-        ConfigError: a fusion is to be weighed.
+        ConfigError: a fusion is to be weighed, or the policy would choose from too many weights.
         RunError: a run does not exist, has not completed, is of another dataset, was trained on
             other graphs than the fusion's (`graphs`), or is named twice.
     """
     if not isinstance(config.model, FusionConfig):
         return config, ()
+    if config.model.method != "mlp":
+        need_lattice(len(config.model.scorers), config.model.actions)
     folders = tuple(_named(ws, config, graphs, wanted) for wanted in config.model.scorers)
     for wanted, folder in zip(config.model.scorers, folders, strict=True):
         _check(folder.current(), config, graphs, wanted)

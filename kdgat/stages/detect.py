@@ -22,13 +22,16 @@ from kdgat.data.measured import (
     graphs_by_library,
     graphs_by_profile,
     graphs_of_prefix,
+    halves_of_prefix,
     prefix_messages,
 )
 from kdgat.data.profiles import VehicleProfile, make_profile
+from kdgat.data.sequence_store import Source, made_sequences
 from kdgat.data.store import GraphStore
 from kdgat.data.windows import Messages, window_starts
 from kdgat.errors import CheckpointError, DataError
 from kdgat.stages.prepare import Prepared
+from kdgat.stages.sequences import need_training_sequences, reads_messages
 from kdgat.stages.suspicion import Suspect, suspects
 from kdgat.training.adaptation import adapted, adapts
 from kdgat.training.calibration import FROM_PREFIX, Calibration
@@ -92,6 +95,9 @@ class Detector:
         self._data = subject.config.data
         self._scaler, self._vocabulary = prepared.scaler, prepared.ids()
         self._names = feature_names(self._data.features)
+        self._message_scaler = (
+            need_training_sequences(prepared) if reads_messages(subject) else None
+        )
         self._library = prepared.library() if protocol == "zero_shot" else {}
         self._profile: VehicleProfile | None = None
         self._own_scores: Float64[np.ndarray, "windows"] | None = None
@@ -180,7 +186,7 @@ class Detector:
         else:
             made = graphs_by_profile(held, starts, self._profile, self._data, self._vocabulary)
         graphs, reference = self._scaled(made[0]), made[1]
-        score = self._scores(self._store(graphs, reference))
+        score = self._scores(self._store(graphs, reference, [Source(held, starts)]))
         lines = np.array([self._threshold(number) for number in reference.tolist()])
         alarm = score >= lines
         named = {
@@ -209,13 +215,17 @@ class Detector:
         x, edge_attr = self._scaler.nodes(graphs.x), self._scaler.edges(graphs.edge_attr)
         return replace(graphs, x=x, edge_attr=edge_attr)
 
-    def _store(self, graphs: Graphs, reference: Int8[np.ndarray, "windows"]) -> GraphStore:
+    def _store(
+        self, graphs: Graphs, reference: Int8[np.ndarray, "windows"], sources: list[Source]
+    ) -> GraphStore:
+        scaler, window = self._message_scaler, self._data.window_messages
         return GraphStore(
             **{name: torch.from_numpy(array) for name, array in vars(graphs).items()},
             capture=torch.zeros(len(graphs), dtype=torch.int32),
             reference=torch.from_numpy(reference),
             captures=(),
-            window_messages=self._data.window_messages,
+            window_messages=window,
+            sequences=None if scaler is None else made_sequences(sources, scaler, window),
         )
 
     def _scores(self, store: GraphStore) -> Float64[np.ndarray, "windows"]:
@@ -235,8 +245,11 @@ class Detector:
         data, ids = self._data, self._vocabulary
         made = graphs_of_prefix(prefix, self.prefix_s, data, ids)
         graphs, references = zip(*made, strict=True)
+        halves = halves_of_prefix(prefix, self.prefix_s, data)
         store = self._store(
-            self._scaled(concatenate(graphs, data, ids)), np.concatenate(references)
+            self._scaled(concatenate(graphs, data, ids)),
+            np.concatenate(references),
+            [Source(half, starts) for half, starts, _ in halves],
         )
         self._subject = adapted(self._subject, store)
         if self._evaluation.threshold in FROM_PREFIX and len(store):

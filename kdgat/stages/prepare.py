@@ -79,13 +79,13 @@ class Prepared:
     made: bool
     """Whether this call made the graphs; otherwise they were there."""
 
-    def train(self) -> GraphStore:
-        """The training graphs, with labels."""
-        return open_store(self.folder / "train", labels=True)
+    def train(self, *, sequences: bool = False) -> GraphStore:
+        """The training graphs, with labels; with their windows' messages, if they are there."""
+        return open_store(self.folder / "train", labels=True, sequences=sequences)
 
-    def validation(self) -> GraphStore:
-        """The validation graphs, with labels."""
-        return open_store(self.folder / "validation", labels=True)
+    def validation(self, *, sequences: bool = False) -> GraphStore:
+        """The validation graphs, in the same way."""
+        return open_store(self.folder / "validation", labels=True, sequences=sequences)
 
     def config(self) -> DataConfig:
         """The data config that the graphs were made with."""
@@ -120,7 +120,7 @@ def prepare(
     for number, record in enumerate(records):
         progress(f"reading {record.key}", number, 2 * len(records))
         loaded.append(load_windows(dataset_folder, record, config, config.training_stride_messages))
-    sides = _sides(loaded, config)
+    sides = window_sides(loaded, config)
     profiles = [_benign_profile(capture) for capture in loaded]
     vocabulary = np.unique(np.concatenate([profile.ids for profile in profiles]))
     vocabulary = vocabulary if config.id_encoding == "lookup_unk" else NO_IDS
@@ -157,7 +157,7 @@ def prepare(
     return _from_report(folder, manifest, report, made=True)
 
 
-def _sides(loaded: Sequence[Loaded], config: DataConfig) -> list[Int8[np.ndarray, "windows"]]:
+def window_sides(loaded: Sequence[Loaded], config: DataConfig) -> list[Int8[np.ndarray, "windows"]]:
     """The side of every window, with repeats of training taken out of validation."""
     sides = [split_blocks(len(capture.starts), config) for capture in loaded]
     together = np.concatenate(sides)

@@ -22,10 +22,12 @@ from kdgat.data.measured import (
     graphs_by_library,
     graphs_by_profile,
     graphs_of_prefix,
+    halves_of_prefix,
     prefix_messages,
 )
 from kdgat.data.poison import poisoned
 from kdgat.data.profiles import make_profile
+from kdgat.data.sequence_store import Source
 from kdgat.data.store import save_labels
 from kdgat.data.windows import Messages, window_attacks, window_starts
 from kdgat.errors import DataError, did_you_mean
@@ -144,11 +146,35 @@ def _halves(
     config: DataConfig,
     view: View,
 ) -> Iterator[Part]:
-    messages = _messages(dataset_folder, record)
-    prefix = _prefix(messages, record, view)
+    prefix = _prefix(_messages(dataset_folder, record), record, view)
     for graphs, reference in graphs_of_prefix(prefix, view.prefix_s, config, prepared.ids()):
         owner = np.full(len(graphs), number, dtype=np.int32)
         yield Part(graphs, owner, np.zeros(len(graphs), np.int64), reference)
+
+
+def scenario_sources(
+    dataset_folder: Path, config: DataConfig, scenario: str, view: View
+) -> list[Source]:
+    """The windows that `scenario_folder` makes graphs of, in their order.
+
+    Raises:
+        DataError: there is no such test folder.
+    """
+    windows = _windows(dataset_folder, _records(dataset_folder, scenario), config, view)
+    return [Source(messages, starts) for _, messages, starts in windows]
+
+
+def prefix_sources(
+    dataset_folder: Path, config: DataConfig, scenario: str, view: View
+) -> list[Source]:
+    """The same of `prefix_folder`."""
+    return [
+        Source(half, starts)
+        for record in _records(dataset_folder, scenario)
+        for half, starts, _ in halves_of_prefix(
+            _prefix(_messages(dataset_folder, record), record, view), view.prefix_s, config
+        )
+    ]
 
 
 def label_scenario(dataset_folder: Path, prepared: Prepared, scenario: str, view: View) -> None:

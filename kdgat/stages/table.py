@@ -9,6 +9,7 @@ from kdgat.configs.data import DataConfig
 from kdgat.configs.model import Kind, ModelConfig
 from kdgat.configs.run import json_digest
 from kdgat.data.captures import DatasetManifest
+from kdgat.data.sequences import MESSAGES_VERSION
 from kdgat.errors import ConfigError
 
 
@@ -31,7 +32,8 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage("autoencoder", "vgae", version=2, benign_only=True),
         Stage("classifier", "gat", version=2, benign_only=False),
-        Stage("fusion", "fusion", version=1, benign_only=False, how="policy"),
+        Stage("fusion", "fusion", version=2, benign_only=False, how="policy"),
+        Stage("gru", "gru", version=MESSAGES_VERSION, benign_only=False),
         Stage("gradient_boosting", "gradient_boosting", 1, benign_only=False, how="fitted"),
         Stage("mlp", "mlp", version=1, benign_only=False),
         Stage("profile", "profile", version=1, benign_only=False, how="fitted"),

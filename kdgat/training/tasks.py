@@ -19,6 +19,7 @@ from kdgat.configs.model import (
     FusionConfig,
     GatConfig,
     GradientBoostingConfig,
+    GruConfig,
     IdFrequencyConfig,
     MlpConfig,
     ModelConfig,
@@ -231,7 +232,7 @@ def task_of(config: ModelConfig) -> Task:
         TypeError: the kind has none: its own stage fits it, and it says how odd a window is.
     """
     match config:
-        case GatConfig() | MlpConfig() | GradientBoostingConfig():
+        case GatConfig() | MlpConfig() | GruConfig() | GradientBoostingConfig():
             return Classification()
         case VgaeConfig():
             return Reconstruction(config)

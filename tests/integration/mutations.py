@@ -117,7 +117,7 @@ def _config() -> Iterator[Mutation]:
             model,
             ("ModelConfig = Annotated[", _LSTM),
             ("    | MlpConfig\n", "    | MlpConfig\n    | LstmConfig\n"),
-            ('"profile", "id_frequency"]', '"profile", "id_frequency", "lstm"]'),
+            ('"profile", "id_frequency"\n]', '"profile", "id_frequency", "lstm"\n]'),
             (
                 '        case "mlp", _:',
                 '        case "lstm", _:\n            return LstmConfig()\n        case "mlp", _:',
