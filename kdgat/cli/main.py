@@ -27,6 +27,7 @@ from kdgat.cli import (
     memory,
     mode,
     models,
+    new,
     paper,
     pipeline,
     plan,
@@ -100,6 +101,7 @@ app.command("mcp")(mcp.mcp)
 app.add_typer(clusters.app, name="clusters")
 app.add_typer(config.app, name="config")
 app.command("experiments")(config.experiments)
+app.command("new")(new.new)
 
 
 def main() -> None:
