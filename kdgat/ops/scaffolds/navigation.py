@@ -41,7 +41,7 @@ def with_page(text: str, shown: str, section: str, page: str) -> str:
     # A page's mark is behind its hyphen and blank.
     blank = " " * (last.start_mark.column - 2)
     lines = text.split("\n")
-    end = last.end_mark.line + (1 if last.end_mark.column else 0)
+    end = _last_line(last) + 1
     return "\n".join((*lines[:end], f"{blank}- {page}", *lines[end:]))
 
 
@@ -58,6 +58,15 @@ def with_table_row(text: str, shown: str, row: str) -> str:
             f"'{shown}' has no table for a new row", hint="add a table that lists its pages"
         )
     return "\n".join((*lines[: rows[-1]], row, *lines[rows[-1] :]))
+
+
+def _last_line(node: Any) -> int:
+    """The line on which a node's last text ends; the node's own mark is where the next begins."""
+    if node.id == "mapping" and node.value:
+        return _last_line(node.value[-1][1])
+    if node.id == "sequence" and node.value:
+        return _last_line(node.value[-1])
+    return node.end_mark.line
 
 
 def _value(node: Any, key: str) -> Any:
