@@ -29,6 +29,7 @@ from kdgat.cli import (
     memory,
     mode,
     models,
+    new,
     paper,
     pipeline,
     plan,
@@ -105,6 +106,7 @@ app.command("mcp")(mcp.mcp)
 app.add_typer(clusters.app, name="clusters")
 app.add_typer(config.app, name="config")
 app.command("experiments")(config.experiments)
+app.command("new")(new.new)
 
 
 def main() -> None:

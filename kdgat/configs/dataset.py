@@ -8,7 +8,12 @@ from pydantic import Field, StringConstraints, model_validator
 
 from kdgat.configs.schema import Config
 
-Format = Literal["can_train_and_test", "car_hacking", "candump", "crysys"]
+Format = Literal[
+    "can_train_and_test",
+    "car_hacking",
+    "candump",
+    "crysys",
+]
 Provenance = Literal["real", "simulated", "imported"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 

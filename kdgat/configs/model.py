@@ -15,7 +15,14 @@ from kdgat.configs.schema import Config
 
 Size = Literal["large", "medium", "small"]
 Kind = Literal[
-    "vgae", "gat", "fusion", "gru", "gradient_boosting", "mlp", "profile", "id_frequency"
+    "vgae",
+    "gat",
+    "fusion",
+    "gru",
+    "gradient_boosting",
+    "mlp",
+    "profile",
+    "id_frequency",
 ]
 ONE_CLASS: tuple[Kind, ...] = ("vgae", "id_frequency")
 """Models that learn what benign traffic is and have no even odds: their thresholds come from benign

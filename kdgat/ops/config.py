@@ -15,6 +15,7 @@ from kdgat.configs.fields import field_docs, leaves
 from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError
+from kdgat.knowledge.papers_overrides import with_paper
 from kdgat.ledger.record import is_run_id
 from kdgat.ops.scorers import scorers_settled
 from kdgat.runs.registry import run_named
@@ -75,8 +76,8 @@ def ingested_datasets(ws: Workspace) -> dict[str, DatasetConfig]:
 
 
 def compose_config(ws: Workspace, overrides: Sequence[str]) -> RunConfig:
-    """One run's config, knowing the datasets of this workspace."""
-    return compose(overrides, ingested_datasets(ws))
+    """One run's config, knowing the datasets and the papers of this workspace."""
+    return compose(with_paper(ws.root, overrides), ingested_datasets(ws))
 
 
 def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
@@ -92,7 +93,8 @@ def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
 def explain_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> Listing[FieldOrigin]:
     """Each field, and whether an override, a preset or a default set it."""
     config = compose_config(ws, overrides)
-    docs, found = field_docs(config.model.kind), origins(overrides, ingested_datasets(ws))
+    given = with_paper(ws.root, overrides)
+    docs, found = field_docs(config.model.kind), origins(given, ingested_datasets(ws))
     values = leaves(config.model_dump(mode="json"))
     return Listing(
         FieldOrigin(name, value, found[name], docs.get(name, "")) for name, value in values.items()

@@ -224,7 +224,7 @@ def with_teacher(config: RunConfig, run_id: str) -> RunConfig:
 
 
 def _need_taught(config: RunConfig) -> None:
-    if stage_of(config.model).how == "fitted":
+    if stage_of(config.model).how not in ("gradient", "policy"):
         raise ConfigError(
             f"a {config.model.kind} has no teacher, and distillation.teacher = "
             f"'{config.distillation.teacher}'",

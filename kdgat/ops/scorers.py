@@ -100,8 +100,10 @@ def _by_id(ws: Workspace, wanted: str) -> RunFolder:
 
 def _distilled(config: RunConfig, kind: str) -> bool:
     """Whether a kind's runs are distilled where the config's is."""
-    fitted = any(stage.kind == kind and stage.how == "fitted" for stage in STAGES.values())
-    return config.distillation.teacher is not None and not fitted
+    taught = any(
+        stage.kind == kind and stage.how in ("gradient", "policy") for stage in STAGES.values()
+    )
+    return config.distillation.teacher is not None and taught
 
 
 def _check(record: RunRecord, config: RunConfig, graphs: str, wanted: str) -> None:

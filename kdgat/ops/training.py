@@ -11,6 +11,7 @@ from kdgat.configs.compose import sweep
 from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import RunError
+from kdgat.knowledge.papers_overrides import with_paper
 from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.jobs import JobFolder
@@ -99,7 +100,8 @@ def train_sweep(
 
     All configs are checked before the first is trained, and that their datasets are here.
     """
-    configs = [compose_config(ws, combination) for combination in sweep(overrides)]
+    given = sweep(with_paper(ws.root, overrides))
+    configs = [compose_config(ws, combination) for combination in given]
     for config in configs:
         stage_of(config.model)
         load_manifest(ws.dataset(config.dataset.name))

@@ -22,9 +22,13 @@ class Stage:
     version: int
     """Goes up when the same config gives another model; earlier runs then no longer count."""
     benign_only: bool
-    how: Literal["gradient", "fitted", "policy"] = "gradient"
-    """By Lightning on graphs; in one go by a library on window features; or a policy on the scores
-    of other runs."""
+    how: Literal[
+        "gradient",
+        "fitted",
+        "policy",
+    ] = "gradient"
+    """By Lightning on graphs; in one go by a library on window features; a policy on the scores of
+    other runs; or a way of its own, by the module in `kdgat.stages` of that name."""
 
 
 STAGES: dict[str, Stage] = {

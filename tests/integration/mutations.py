@@ -117,7 +117,7 @@ def _config() -> Iterator[Mutation]:
             model,
             ("ModelConfig = Annotated[", _LSTM),
             ("    | MlpConfig\n", "    | MlpConfig\n    | LstmConfig\n"),
-            ('"profile", "id_frequency"\n]', '"profile", "id_frequency", "lstm"\n]'),
+            ('Literal[\n    "vgae",', 'Literal[\n    "lstm",\n    "vgae",'),
             (
                 '        case "mlp", _:',
                 '        case "lstm", _:\n            return LstmConfig()\n        case "mlp", _:',
@@ -131,7 +131,7 @@ def _config() -> Iterator[Mutation]:
             model,
             ('Literal["mlp"] = "mlp"', 'Literal["net"] = "net"'),
             ('case "mlp", _:', 'case "net", _:'),
-            ('"gradient_boosting", "mlp", "profile"', '"gradient_boosting", "net", "profile"'),
+            ('    "mlp",\n    "profile",', '    "net",\n    "profile",'),
         ),
         "model=net:",
         "model=mlp:",

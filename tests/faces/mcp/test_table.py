@@ -76,6 +76,7 @@ NOT_FOR_AGENTS = {
     "clusters check": "the same",
     "config explain": "for reading at a terminal; docs_lookup has the same page",
     "config diff": "compares two requests; plan_job shows what each would run",
+    "new": "writes code and pages into the checkout, which the user asks for at the shell",
     "experiments": "a list for completion at the shell; plan_job names them on a mistake",
     "mode": "the user's switch: no tool may have it",
     "doctor": "looks at this machine's set-up, which the user mends",
