@@ -32,6 +32,7 @@ from kdgat.cli import (
     plan,
     prior_art,
     questions,
+    run_imports,
     runs,
     site,
     submit,
@@ -72,6 +73,7 @@ app.command("work-here", hidden=True)(work.work_here)
 app.command("hook", hidden=True)(hook.hook)
 runs.app.command("query")(history.query)
 runs.app.command("sync")(tracking.sync)
+runs.app.command("import")(run_imports.import_)
 app.add_typer(runs.app, name="runs")
 for face in (
     analytics.leaderboard,

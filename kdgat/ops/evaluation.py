@@ -13,7 +13,7 @@ from kdgat.configs.fields import validated
 from kdgat.errors import ConfigError, RunError, did_you_mean
 from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord
+from kdgat.ledger.record import RunRecord, refuse_imported
 from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
 from kdgat.ops.experiment import check_unchanged, evaluation_record
@@ -76,6 +76,7 @@ def evaluate(
     """
     subject = run_named(ws, run, lambda record: record.subject is None)
     trained = subject.current()
+    refuse_imported(trained)
     _need_trained(trained)
     check_unchanged(ws, subject, trained)
     config = judging(subject, overrides)

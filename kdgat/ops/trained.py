@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kdgat.errors import RunError
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord
+from kdgat.ledger.record import RunRecord, refuse_imported
 from kdgat.ledger.states import State
 from kdgat.ops.experiment import check_unchanged
 from kdgat.progress import Progress, quiet
@@ -39,6 +39,7 @@ def usable_run(ws: Workspace, run: str, progress: Progress = quiet) -> UsableRun
     """
     folder = run_named(ws, run, lambda record: record.subject is None)
     record = folder.current()
+    refuse_imported(record)
     if record.subject is not None:
         raise RunError(
             f"run '{record.run_id}' is an evaluation, and its model is that of '{record.subject}'",

@@ -116,6 +116,7 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
     """
     folder = run_named(ws, run, lambda record: record.subject is None)
     record = folder.record()
+    refuse_imported(record)
     if record.subject is not None:
         raise RunError(
             f"run '{record.run_id}' is an evaluation of '{record.subject}'",

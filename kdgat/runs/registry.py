@@ -15,7 +15,7 @@ from kdgat.errors import CheckpointError, RunError, did_you_mean
 from kdgat.ledger.files import content_hash
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.journal import Journal, JournalEvent
-from kdgat.ledger.record import RunRecord
+from kdgat.ledger.record import RunRecord, refuse_imported
 from kdgat.ledger.scan import find_run, run_folders
 from kdgat.ledger.states import State
 from kdgat.workspace import Workspace
@@ -256,6 +256,7 @@ def _lineage(record: RunRecord) -> dict[str, Any]:
 
 def _intact_checkpoint(folder: RunFolder, record: RunRecord) -> str:
     """The checkpoint's SHA-256, if it is the one that the training wrote."""
+    refuse_imported(record)
     if record.subject is not None:
         raise RunError(
             f"run '{record.run_id}' is an evaluation of '{record.subject}' and has no model",

@@ -50,8 +50,8 @@ def _fault(path: Path, error: ValidationError) -> DataError:
     if fault["type"] == "missing":
         return DataError(f"'{path}': '{place}' is missing", hint=known.get(place) or GUIDE)
     if fault["type"] == "string_pattern_mismatch":
-        name = fault["loc"][1] if len(fault["loc"]) > 1 else place
-        section = fault["loc"][0]
+        section, _, name = place.partition(".")
+        name = name.removesuffix(".[key]")
         say = "train_NAME or test_NAME" if section == "folders" else "small letters, digits and _"
         return DataError(f"'{path}': [{section}] has the name '{name}'", hint=f"write {say}")
     message = fault["msg"].removeprefix("Value error, ")
