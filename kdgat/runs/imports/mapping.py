@@ -184,7 +184,7 @@ def _take_teacher(facts: Facts, values: dict[str, Any]) -> None:
             facts.mapped["distilled"] = key
             values.pop(key)
             return
-    given = values.get("auxiliaries")
+    given = values.pop("auxiliaries", None)
     if given not in (None, [], "none"):
         facts.distilled = True
         facts.mapped["distilled"] = "auxiliaries"

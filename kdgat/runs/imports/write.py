@@ -7,6 +7,7 @@ content, which its record keeps, so that a second import, or one after a kill, d
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -123,8 +124,6 @@ def _write_originals(folder: RunFolder, run: FoundRun) -> None:
 
 def _write_epochs(folder: RunFolder, run: FoundRun) -> None:
     if run.epochs:
-        import json
-
         lines = (json.dumps(dict(row), allow_nan=False) + "\n" for row in run.epochs)
         (folder.path / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
 
