@@ -14,6 +14,7 @@ from kdgat.errors import RunError
 from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.jobs import JobFolder
+from kdgat.ledger.record import refuse_imported
 from kdgat.ledger.states import State
 from kdgat.ops.config import compose_config
 from kdgat.ops.experiment import (
