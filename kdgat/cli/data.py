@@ -29,7 +29,12 @@ def simulate(
 ) -> None:
     """Write simulated raw captures, in the format of the public sets.
 
-    Example: kdgat data simulate seed=3 capture_s=60
+    domain=internet writes flows between hosts, domain=watertreatment sensors of a plant: tables,
+    with the dataset.toml that maps them.
+
+    Examples:
+        kdgat data simulate seed=3 capture_s=60
+        kdgat data simulate domain=internet
     """
     from kdgat.ops.simulation import simulate_data
 
@@ -39,12 +44,13 @@ def simulate(
         )
     if as_json:
         return print_json(result)
+    what = "messages" if result.dataset == "simulated" else "rows"
     print_table(
-        f"simulated {result.rows:,} messages in {result.files} captures",
-        ("folder", "messages"),
+        f"simulated {result.rows:,} {what} in {result.files} captures",
+        ("folder", what),
         result.folders.items(),
     )
-    return say(f"in {result.folder}", "next: kdgat data ingest simulated")
+    return say(f"in {result.folder}", f"next: kdgat data ingest {result.dataset}")
 
 
 @app.command()
@@ -56,7 +62,9 @@ def ingest(
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(help="can_train_and_test, car_hacking, candump or crysys."),
+        typer.Option(
+            help="can_train_and_test, car_hacking, candump or crysys; with a dataset.toml none."
+        ),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

@@ -35,6 +35,7 @@ from kdgat.cli import (
     plan,
     prior_art,
     questions,
+    run_imports,
     runs,
     site,
     submit,
@@ -78,6 +79,7 @@ app.command("work-here", hidden=True)(work.work_here)
 app.command("hook", hidden=True)(hook.hook)
 runs.app.command("query")(history.query)
 runs.app.command("sync")(tracking.sync)
+runs.app.command("import")(run_imports.import_)
 app.add_typer(runs.app, name="runs")
 for face in (
     analytics.leaderboard,

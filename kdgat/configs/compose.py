@@ -26,7 +26,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from kdgat.configs.dataset import DATASETS, DatasetConfig, SimulationConfig
+from kdgat.configs.dataset import (
+    DATASETS,
+    DatasetConfig,
+    DomainSimulationConfig,
+    SimulationConfig,
+)
 from kdgat.configs.experiments import experiments
 from kdgat.configs.fields import SHOW, config_error, field_docs, fields_of, leaves, validated
 from kdgat.configs.model import KINDS, SIZES, Kind, model_preset
@@ -134,15 +139,22 @@ def search_space(
     return tuple(fixed), space
 
 
-def compose_simulation(overrides: Sequence[str] = ()) -> SimulationConfig:
-    """A simulation's config from overrides such as `seed=3 capture_s=60`.
+def compose_simulation(
+    overrides: Sequence[str] = (),
+) -> SimulationConfig | DomainSimulationConfig:
+    """A simulation's config from overrides such as `seed=3 capture_s=60`, `domain=internet`.
 
     Raises:
         ConfigError: an override is misspelt, unknown or out of range.
     """
-    known = fields_of("", SimulationConfig)
+    parsed = _parse(overrides)
+    elsewhere = any(each.key_or_group == "domain" and each.value() != "can" for each in parsed)
+    kind = DomainSimulationConfig if elsewhere else SimulationConfig
+    known = fields_of("", kind)
     values = {}
-    for override in _parse(overrides):
+    for override in parsed:
+        if override.key_or_group == "domain" and not elsewhere:
+            continue
         if override.key_or_group not in known or override.is_sweep_override():
             raise ConfigError(
                 f"'{override.input_line}' sets no field of a simulation",
@@ -150,7 +162,7 @@ def compose_simulation(overrides: Sequence[str] = ()) -> SimulationConfig:
             )
         values[override.key_or_group] = override.value()
     try:
-        return SimulationConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise config_error(error, "the simulation", known) from error
 

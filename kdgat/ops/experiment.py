@@ -19,7 +19,7 @@ from kdgat.configs.run import RunConfig, identity_of, json_digest
 from kdgat.data.captures import load_manifest
 from kdgat.errors import ConfigError, DataError, RunError
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, new_run_id, utc_now
+from kdgat.ledger.record import RunRecord, new_run_id, refuse_imported, utc_now
 from kdgat.ledger.scan import LATEST, readable, run_folders
 from kdgat.ledger.states import RESUMABLE, State
 from kdgat.runs.registry import BEST, run_named
@@ -254,6 +254,7 @@ def _named_teacher(ws: Workspace, config: RunConfig, graphs: str) -> RunFolder:
 
 
 def _check_teacher(record: RunRecord, config: RunConfig, graphs: str) -> None:
+    refuse_imported(record)
     dataset, kind = config.dataset.name, config.model.kind
     if (record.dataset, record.model) != (dataset, kind) or record.subject is not None:
         raise RunError(

@@ -7,7 +7,7 @@ from kdgat.configs.model import KINDS, FusionConfig
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError, RunError, did_you_mean
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, is_run_id
+from kdgat.ledger.record import RunRecord, is_run_id, refuse_imported
 from kdgat.ledger.scan import LATEST
 from kdgat.ledger.states import State
 from kdgat.runs.registry import run_named
@@ -107,6 +107,7 @@ def _distilled(config: RunConfig, kind: str) -> bool:
 
 
 def _check(record: RunRecord, config: RunConfig, graphs: str, wanted: str) -> None:
+    refuse_imported(record)
     if record.subject is not None or record.model == "fusion":
         what = "an evaluation" if record.subject is not None else "a fusion itself"
         raise RunError(

@@ -15,6 +15,7 @@ from kdgat.knowledge.papers_overrides import with_paper
 from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.jobs import JobFolder
+from kdgat.ledger.record import refuse_imported
 from kdgat.ledger.states import State
 from kdgat.ops.config import compose_config
 from kdgat.ops.experiment import (
@@ -118,6 +119,7 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
     """
     folder = run_named(ws, run, lambda record: record.subject is None)
     record = folder.record()
+    refuse_imported(record)
     if record.subject is not None:
         raise RunError(
             f"run '{record.run_id}' is an evaluation of '{record.subject}'",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
-from typing import Literal
+from typing import Literal, get_args
 
 from kdgat.configs.names import BASELINES
 from kdgat.runs.figures import Metric
@@ -22,8 +22,11 @@ from kdgat.runs.scores import Arena, Question, Recipe, recipes
 from kdgat.runs.statistics import Estimate, estimate
 from kdgat.tabular import Grid, Tabular, grid_of
 
-SPLIT: Literal["test"] = "test"
-"""Evaluations score the official test folders, and nothing else."""
+Split = Literal["test", "validation", "train", "unsaid"]
+SPLIT: Split = "test"
+"""Evaluations score the official test folders, and nothing else; imported figures may not."""
+_UNKNOWN = "unknown_"
+"""How the protocol of imported figures begins; the split that their file names follows."""
 _NUMBERED = re.compile(r"[a-z]+_[0-9]+(?=_|$)")
 _WRONG = ("false_positives", "false_negatives")
 _COUNTS = ("windows", "attack_windows", *_WRONG)
@@ -100,7 +103,7 @@ class LeaderboardTable(Tabular):
     dataset: str
     dataset_hash: str
     protocol: str
-    split: Literal["test"]
+    split: Split
     metric: str
     attack_type: str
     windows: int
@@ -155,7 +158,12 @@ def tables(
     figures = _figures(history, question, [run for each in chosen for run in each.evaluations])
     ordered = sorted(chosen, key=lambda each: each.arena)
     made = [_table(question, list(group), figures) for _, group in groupby(ordered, _arena_of)]
-    return tuple(sorted(made, key=lambda table: table.provenance != "real"))
+    return tuple(sorted(made, key=lambda table: provenance_place(table.provenance)))
+
+
+def provenance_place(provenance: str) -> int:
+    """Where tables of a provenance stand: real ones first, imported ones last."""
+    return {"real": 0, "imported": 2}.get(provenance, 1)
 
 
 def _arena_of(recipe: Recipe) -> object:
@@ -206,7 +214,7 @@ def _table(question: Question, group: list[Recipe], figures: _Figures) -> Leader
         dataset=arena.dataset,
         dataset_hash=arena.dataset_hash,
         protocol=question.protocol,
-        split=SPLIT,
+        split=_split(question.protocol),
         metric=question.metric,
         attack_type=question.attack_type,
         windows=windows,
@@ -249,8 +257,22 @@ def _mistakes(row: Standing, scenario: str | None) -> float | None:
     return sum(known) if len(known) == len(wrong) else None
 
 
+def _split(protocol: str) -> Split:
+    """The split that figures are of; of imported ones, what their file says."""
+    said = protocol.removeprefix(_UNKNOWN)
+    return next((each for each in get_args(Split) if each == said), SPLIT)
+
+
 def _title(question: Question, arena: Arena, windows: int, scenarios: int) -> str:
     attack = "" if question.attack_type == "all" else f", captures with {question.attack_type}"
+    if question.protocol.startswith(_UNKNOWN):
+        split = _split(question.protocol)
+        of = "split not told" if split == "unsaid" else f"{split} split, as their files say"
+        count = f"{windows:,} windows" if windows else "windows not told"
+        return (
+            f"{arena.dataset} (imported figures), protocol unknown, {of}: {count}, "
+            f"{scenarios} scenario{'s' * (scenarios != 1)}{attack}"
+        )
     return (
         f"{arena.dataset} ({arena.provenance} data {arena.dataset_hash[:8]}), "
         f"{question.protocol} protocol, {SPLIT} split: {windows:,} windows in "

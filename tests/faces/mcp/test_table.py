@@ -50,6 +50,8 @@ NOT_FOR_AGENTS = {
     "runs unarchive": "the same",
     "runs rm": "removes runs for good",
     "runs repair": "mends the ledger: whoever broke it should look",
+    "runs import": "brings in figures that nobody checked; what stands in the ledger is the user's "
+    "decision",
     "runs sync": "copies runs to MLflow, which an agent does not read",
     "mlflow ui": "a page in a browser",
     "history compact": "happens by itself",

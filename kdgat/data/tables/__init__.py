@@ -1,0 +1,1 @@
+"""Tables of other domains to messages: a text file says what the columns are."""

@@ -1,0 +1,1 @@
+"""Runs of other programs, brought in with their figures and clearly marked as imported."""
