@@ -33,6 +33,7 @@ from kdgat.cli import (
     prior_art,
     questions,
     runs,
+    serve,
     site,
     submit,
     suggest,
@@ -60,6 +61,7 @@ app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
 app.command("detect")(detect.detect)
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
 app.command("pipeline")(pipeline.pipeline)
 app.command("bench")(bench.bench)
 app.command("tune")(tune.tune)
