@@ -1,4 +1,4 @@
-"""The operation that loads a trained run for callers who ask it for scores, as `detect` has them."""
+"""The operation that loads a trained run for programs that ask it for scores."""
 
 from __future__ import annotations
 

@@ -94,10 +94,10 @@ def application(scorer: Scorer, streams: Streams | None = None) -> FastAPI:
 
 def _answered(request: Request, detector: Detector, scorer: Scorer) -> Answer:
     about = scorer.about
-    if request.windows is not None:
+    if request.has_windows:
         verdicts = detector.judge(_whole(request.windows, about.window_messages))
     else:
-        verdicts = detector.take(arrays(request.messages or []))
+        verdicts = detector.take(arrays(request.messages))
         if request.stream is None and not verdicts:
             raise _too_short(detector, about.window_messages)
     return Answer(
@@ -152,7 +152,7 @@ def _answer_errors(app: FastAPI) -> None:
     def invalid(_: Any, error: RequestValidationError) -> JSONResponse:
         faults = [_fault(each) for each in error.errors()[:_MOST_FAULTS]]
         first = faults[0]
-        said = f"{first.where}: {first.problem}" + (f", not {first.value}" if first.value else "")
+        said = f"{first.where}: {first.problem}" + (f"; it is {first.value}" if first.value else "")
         return _problem(422, said, _SEE, faults)
 
     @app.exception_handler(KdgatError)
@@ -167,6 +167,9 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def http(_: Any, error: HTTPException) -> JSONResponse:
         hint = "send less at once: a stream's pieces" if error.status_code == 413 else _SEE
+        if error.status_code == 400:
+            # What Python's own parser gives up on: nested too deeply, or a number too long.
+            return _problem(422, "body: no JSON that can be read", hint)
         return _problem(error.status_code, str(error.detail), hint, headers=error.headers)
 
     @app.exception_handler(Exception)
@@ -187,7 +190,8 @@ def _fault(error: Any) -> Fault:
     problem = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "json_invalid":
         where, problem = "body", f"no JSON at character {error['loc'][-1]}: {error['ctx']['error']}"
-    value = "" if error["input"] in ({}, None) else _shown(error["input"])
+    bare = error["type"] == "value_error" or error["input"] in ({}, None)
+    value = "" if bare else _shown(error["input"])
     return Fault(where=ascii(where)[1:-1], value=value, problem=problem)
 
 

@@ -66,13 +66,13 @@ class Request(BaseModel):
         },
     )
 
-    messages: Row | None = Field(
-        default=None,
+    messages: Row = Field(
+        default=[],
         description="A capture from its first message on; with `stream`, what followed the "
         "messages before. Windows are cut from it as `kdgat detect` cuts them.",
     )
-    windows: Annotated[list[Row], FailFast()] | None = Field(
-        default=None,
+    windows: Annotated[list[Row], FailFast()] = Field(
+        default=[],
         description="Windows of just `window_messages` messages, each scored by itself.",
     )
     stream: str | None = Field(
@@ -83,12 +83,16 @@ class Request(BaseModel):
 
     @model_validator(mode="after")
     def _one_of_the_two(self) -> Request:
-        given = [name for name in ("messages", "windows") if getattr(self, name) is not None]
+        given = sorted(self.model_fields_set & {"messages", "windows"})
         if len(given) != 1:
-            raise ValueError(
-                f"needs 'messages' or 'windows', and has {' and '.join(given) or 'neither'}"
-            )
+            has = " and ".join(given) or "neither"
+            raise ValueError(f"needs 'messages' or 'windows', and has {has}")
         return self
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether it brings windows instead of messages."""
+        return "windows" in self.model_fields_set
 
 
 class SuspectId(BaseModel):
@@ -122,7 +126,10 @@ class Answer(BaseModel):
     protocol: Literal["zero_shot", "adapted"]
     alarms: int = Field(description="Alarms among the windows.")
     windows: list[Judged]
-    messages: int = Field(description="Messages taken so far; of a stream, over all requests.")
+    messages: int = Field(
+        description="Messages taken so far, of a stream over all requests; those of whole windows "
+        "are not counted."
+    )
     learning: bool = Field(
         description="Whether all messages so far are of the prefix, which is never scored."
     )

@@ -53,19 +53,19 @@ class Streams:
     def turn(self, name: str) -> Iterator[Detector]:
         """A stream's detector, for this caller alone; the stream begins with the first turn.
 
-        A stream whose turn ends by an error is closed: nobody knows what it has taken.
+        A stream that an error leaves with some of its messages, or without any, is closed.
 
         Raises:
             TooMany: there is no room for another.
         """
         stream = self._stream(name)
         with stream.lock:
+            before = stream.detector.seen
             try:
                 yield stream.detector
             except BaseException:
-                with self._lock:
-                    if self._open.get(name) is stream:
-                        del self._open[name]
+                if stream.detector.seen != before or not before:
+                    self._drop(name, stream)
                 raise
             stream.used_s = time.monotonic()
 
@@ -81,6 +81,11 @@ class Streams:
             raise RunError(f"no stream '{name}' is open", hint="it begins with its first messages")
         with stream.lock:
             return stream.detector.seen
+
+    def _drop(self, name: str, stream: _Stream) -> None:
+        with self._lock:
+            if self._open.get(name) is stream:
+                del self._open[name]
 
     def _stream(self, name: str) -> _Stream:
         with self._lock:
