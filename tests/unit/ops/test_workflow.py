@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from kdgat.errors import ConfigError, WorkspaceError
-from kdgat.ops.pipeline_steps import steps_of
+from kdgat.ops.config import compose_config
+from kdgat.ops.pipeline_steps import resolved, steps_of
 from kdgat.ops.workflow import write_workflow
 from kdgat.ops.workflow_text import is_ours, signed
 from kdgat.workspace import Workspace
@@ -56,6 +57,26 @@ def test_a_students_words_name_its_teacher_and_its_scorers(ws: Workspace, tmp_pa
     ]  # fmt: skip
     judged = steps["evaluation/simulated-fusion-large-7"]
     assert judged["words"][:2] == [f"<{teacher}>", "evaluation.threshold=auto"]
+
+
+def test_each_steps_words_are_the_very_config_that_the_pipeline_trains(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    given = ("training.max_epochs=3", "data.features=[bytes,rate]", "evaluation.alpha=0.01")
+    steps = steps_of(ws, given, (1, 2), baselines=True)
+    write_workflow(ws, tmp_path / "flow", overrides=given, seeds=(1, 2), baselines=True)
+    named = list(config(tmp_path / "flow")["steps"].items())
+    ids = {name: f"20261122-000000-{number:07x}" for number, (name, _) in enumerate(named)}
+    done = dict(zip((step.key for step in steps), ids.values(), strict=True))
+    for step, (name, told) in zip(steps, named, strict=True):
+        assert [ids[need] for need in told["needs"]] == [done[need] for need in step.needs]
+        words = told["words"]
+        for need in told["needs"]:
+            words = [word.replace(f"<{need}>", ids[need]) for word in words]
+        if step.subject is not None:
+            assert words == [done[step.subject], *step.judging]
+        else:
+            assert compose_config(ws, words).digest() == resolved(step, done).digest(), name
 
 
 def test_the_workspace_is_named_as_seen_from_the_folder(ws: Workspace, tmp_path: Path) -> None:
