@@ -37,6 +37,7 @@ from kdgat.cli import (
     questions,
     run_imports,
     runs,
+    serve,
     site,
     submit,
     suggest,
@@ -67,6 +68,7 @@ app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
 app.command("detect")(detect.detect)
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
 app.command("pipeline")(pipeline.pipeline)
 app.command("bench")(bench.bench)
 app.command("tune")(tune.tune)

@@ -48,6 +48,12 @@ class Step:
         """The steps that must be done before."""
         return tuple(filter(None, (*self.scorers, self.teacher, self.subject)))
 
+    @property
+    def judging(self) -> tuple[str, ...]:
+        """How to judge, in full: a run that was trained before may have been meant otherwise."""
+        how = self.config.evaluation.model_dump(mode="json")
+        return tuple(f"evaluation.{name}={value}" for name, value in how.items())
+
 
 def steps_of(
     ws: Workspace, overrides: Sequence[str], seeds: Sequence[int], *, baselines: bool

@@ -8,6 +8,7 @@ scores none of them; `zero_shot` takes nothing and scores from the first message
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,17 +81,20 @@ class Detector:
         prepared: Prepared,
         protocol: Protocol,
         evaluation: EvaluationConfig,
+        library: Mapping[str, VehicleProfile] | None = None,
     ) -> None:
+        """Args: `library` is read from `prepared` where it is needed and not given."""
         if subject.calibration is None:
             raise CheckpointError(
                 "the model is of a training that did not end",
                 hint="train again with the same overrides; it goes on from its last epoch",
             )
-        self.protocol = protocol
+        self.protocol: Protocol = protocol
         self.prefix_s = subject.config.data.prefix_s
         self.seen = 0
         """Messages so far."""
-        self._subject = subject
+        self._trained = self._subject = subject
+        self._prepared = prepared
         self._evaluation = evaluation
         self._data = subject.config.data
         self._scaler, self._vocabulary = prepared.scaler, prepared.ids()
@@ -98,13 +102,21 @@ class Detector:
         self._message_scaler = (
             need_training_sequences(prepared) if reads_messages(subject) else None
         )
-        self._library = prepared.library() if protocol == "zero_shot" else {}
+        if library is None:
+            library = prepared.library() if protocol == "zero_shot" else {}
+        self._library = library
         self._profile: VehicleProfile | None = None
         self._own_scores: Float64[np.ndarray, "windows"] | None = None
         self._thresholds: dict[int, float] = {}
         self._held: list[Messages] = []
         self._first = 0
         self._next = 0
+
+    def anew(self) -> Detector:
+        """One of the same model that has seen nothing; no file is read again."""
+        return Detector(
+            self._trained, self._prepared, self.protocol, self._evaluation, self._library
+        )
 
     @property
     def learning(self) -> bool:
@@ -150,6 +162,26 @@ class Detector:
         keep = min(self._next - self._first, len(held))
         self._held, self._first = [held.span(keep, len(held))], self._first + keep
         return verdicts
+
+    def judge(self, windows: Messages) -> list[Verdict]:
+        """The verdicts on whole windows, each by itself, numbered from 0.
+
+        Args:
+            windows: one window's messages after the other's.
+
+        Raises:
+            DataError: there is no profile yet to measure them against.
+        """
+        if self.learning:
+            raise DataError(
+                f"windows are measured against the profile of their vehicle's first "
+                f"{self.prefix_s:g} s (adapted), and that is not known yet",
+                hint="send those messages first, or use --protocol zero_shot",
+            )
+        length = self._data.window_messages
+        starts = window_starts(len(windows), length, length)
+        verdicts = self._judge(windows, starts, time.perf_counter())
+        return [replace(each, window=number) for number, each in enumerate(verdicts)]
 
     def _learn(self, messages: Messages) -> bool:
         """Make the profile, once the prefix is over."""

@@ -41,6 +41,7 @@ NOT_FOR_AGENTS = {
     "replay": "repeats a run bit by bit to check this machine; a person's question",
     "detect": "runs as long as the log or the bus it watches",
     "export": "writes a file for an ECU, which its user asks for and carries there",
+    "serve": "runs until a signal, for programs that ask it for scores",
     "data simulate": "writes a dataset, which is done once, by whoever sets up the workspace",
     "data ingest": "the same",
     "data prepare": "every job prepares what it needs",
