@@ -260,7 +260,8 @@ def _mistakes(row: Standing, scenario: str | None) -> float | None:
 def _split(protocol: str) -> Split:
     """The split that figures are of; of imported ones, what their file says."""
     said = protocol.removeprefix(_UNKNOWN)
-    return next((each for each in get_args(Split) if each == said), SPLIT)
+    known: tuple[Split, ...] = get_args(Split)
+    return next((each for each in known if each == said), SPLIT)
 
 
 def _title(question: Question, arena: Arena, windows: int, scenarios: int) -> str:
