@@ -44,7 +44,7 @@ def read_sizes(folder: Path, *, benign_only: bool) -> GraphSizes:
     """Sizes of the graphs of a store on disk.
 
     Args:
-        folder: where `save_store` wrote it, with labels.
+        folder: where a store with labels was written.
         benign_only: leave out windows with an attack message.
 
     Raises:

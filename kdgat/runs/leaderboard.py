@@ -261,7 +261,7 @@ def _split(protocol: str) -> Split:
     """The split that figures are of; of imported ones, what their file says."""
     said = protocol.removeprefix(_UNKNOWN)
     known: tuple[Split, ...] = get_args(Split)
-    return next((each for each in known if each == said), SPLIT)
+    return next((each for each in known if str(each) == said), SPLIT)
 
 
 def _title(question: Question, arena: Arena, windows: int, scenarios: int) -> str:

@@ -21,7 +21,7 @@ from kdgat.data.splits import TRAIN, VALIDATION
 from kdgat.errors import DataError
 from kdgat.ledger.files import write_json
 from kdgat.progress import Progress, quiet
-from kdgat.stages.parts import Loaded, load_windows
+from kdgat.stages.parts import Loaded, load_capture, look_at
 from kdgat.stages.prepare import Prepared, window_sides
 from kdgat.stages.scenarios import View, prefix_sources, scenario_sources
 from kdgat.training.checkpoint import TrainedModel
@@ -57,16 +57,17 @@ def need_training_sequences(prepared: Prepared, progress: Progress = quiet) -> M
     loaded: list[Loaded] = []
     for number, record in enumerate(records):
         progress(f"messages of {record.key}", number, len(records))
-        loaded.append(load_windows(dataset_folder, record, config, config.training_stride_messages))
-    sides = window_sides(loaded, config)
+        loaded.append(load_capture(dataset_folder, record))
+    windows = [look_at(capture, config) for capture in loaded]
+    sides, stride = window_sides(windows, config), config.training_stride_messages
     benign = [
-        Source(capture.messages, capture.starts[(side == TRAIN) & (capture.attacks == 0)])
-        for capture, side in zip(loaded, sides, strict=True)
+        Source(capture.messages, np.flatnonzero((side == TRAIN) & (seen.attacks == 0)) * stride)
+        for capture, seen, side in zip(loaded, windows, sides, strict=True)
     ]
     scaler = MessageScaler.fit(_parts(benign, config.window_messages), config.scale_clip)
     for name, number in _SIDES.items():
         sources = [
-            Source(capture.messages, capture.starts[np.flatnonzero(side == number)])
+            Source(capture.messages, np.flatnonzero(side == number) * stride)
             for capture, side in zip(loaded, sides, strict=True)
         ]
         write_sequences(prepared.folder / name, sources, scaler, config.window_messages)

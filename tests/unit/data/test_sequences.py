@@ -28,7 +28,8 @@ from kdgat.data.sequences import (
     chunks,
     window_messages,
 )
-from kdgat.data.store import CaptureLabel, open_store, save_store
+from kdgat.data.store import CaptureLabel, open_store
+from kdgat.data.store_writer import save_store
 from kdgat.data.windows import window_starts
 from kdgat.errors import DataError
 from tests.unit.data.plain import Message, bits, payload, taken
