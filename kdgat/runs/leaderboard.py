@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from kdgat.configs.names import BASELINES
 from kdgat.runs.figures import Metric
@@ -260,8 +260,7 @@ def _mistakes(row: Standing, scenario: str | None) -> float | None:
 def _split(protocol: str) -> Split:
     """The split that figures are of; of imported ones, what their file says."""
     said = protocol.removeprefix(_UNKNOWN)
-    known: tuple[Split, ...] = get_args(Split)
-    return next((each for each in known if str(each) == said), SPLIT)
+    return cast("Split", said) if said in get_args(Split) else SPLIT
 
 
 def _title(question: Question, arena: Arena, windows: int, scenarios: int) -> str:
