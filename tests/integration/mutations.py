@@ -352,7 +352,7 @@ def _content() -> Iterator[Mutation]:
     )
     yield Mutation(
         "shrink the budget",
-        edit("agent/AGENTS.md", ("budget_tokens=1900", "budget_tokens=1000")),
+        edit("agent/AGENTS.md", ("budget_tokens=1950", "budget_tokens=1000")),
         "Section 'places' is left out",
         "## Where things are",
     )
