@@ -19,10 +19,10 @@ from torch import Tensor
 
 from kdgat.data.sequences import (
     MESSAGE_FEATURE_NAMES,
-    MESSAGES_VERSION,
     MessageScaler,
     chunks,
 )
+from kdgat.data.versions import MESSAGES_VERSION
 from kdgat.data.windows import Messages
 from kdgat.errors import DataError
 from kdgat.ledger.files import atomic_path, write_json

@@ -16,8 +16,6 @@ from jaxtyping import Float16, Float32, Int16, Int64
 from kdgat.data.features import payload_bytes
 from kdgat.data.windows import Messages
 
-MESSAGES_VERSION = 1
-"""Goes up when the same windows give other sequences."""
 MESSAGE_FEATURE_NAMES: tuple[str, ...] = (
     "gap_ms_log",
     "interval_ms_log",

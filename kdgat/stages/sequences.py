@@ -16,8 +16,9 @@ import numpy as np
 from kdgat.configs.model import READS_MESSAGES
 from kdgat.data.captures import load_manifest
 from kdgat.data.sequence_store import Source, has_sequences, write_sequences
-from kdgat.data.sequences import MESSAGES_VERSION, MessageScaler, WindowMessages, chunks
+from kdgat.data.sequences import MessageScaler, WindowMessages, chunks
 from kdgat.data.splits import TRAIN, VALIDATION
+from kdgat.data.versions import MESSAGES_VERSION
 from kdgat.errors import DataError
 from kdgat.ledger.files import write_json
 from kdgat.progress import Progress, quiet

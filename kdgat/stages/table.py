@@ -9,7 +9,7 @@ from kdgat.configs.data import DataConfig
 from kdgat.configs.model import Kind, ModelConfig
 from kdgat.configs.run import json_digest
 from kdgat.data.captures import DatasetManifest
-from kdgat.data.sequences import MESSAGES_VERSION
+from kdgat.data.versions import MESSAGES_VERSION
 from kdgat.errors import ConfigError
 
 
