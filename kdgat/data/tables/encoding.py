@@ -88,4 +88,4 @@ def packed(columns: list[UInt64[np.ndarray, "rows"]], size: int) -> UInt64[np.nd
 
 def missing(columns: Iterable[Float64[np.ndarray, "rows"]]) -> Bool[np.ndarray, "rows"]:
     """Rows that lack a value."""
-    return np.isnan(np.stack(list(columns))).any(axis=0)
+    return np.asarray(np.isnan(np.stack(list(columns))).any(axis=0))

@@ -138,7 +138,7 @@ def _of_sensors(rows: Table, table: TableConfig, ranges: Ranges) -> _Made:
         "attack": np.repeat(rows.attack, count),
         "malformed": gaps.ravel(),
     }  # fmt: skip
-    return messages, ids, _odd(rows, gaps.any(axis=1), "value missing, taken as 0")
+    return messages, ids, _odd(rows, np.asarray(gaps.any(axis=1)), "value missing, taken as 0")
 
 
 def _named(rows: Table, columns: tuple[str, ...]) -> pl.Series:
