@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
-from typing import Literal, get_args
+from typing import Literal
 
 from kdgat.configs.names import BASELINES
 from kdgat.runs.figures import Metric
@@ -24,6 +24,7 @@ from kdgat.runs.statistics import Estimate, estimate
 Split = Literal["test", "validation", "train", "unsaid"]
 SPLIT: Split = "test"
 """Evaluations score the official test folders, and nothing else; imported figures may not."""
+_SPLITS: dict[str, Split] = {"validation": "validation", "train": "train", "unsaid": "unsaid"}
 UNKNOWN = "unknown_"
 """How the protocol of imported figures begins; the split that their file names follows."""
 _NUMBERED = re.compile(r"[a-z]+_[0-9]+(?=_|$)")
@@ -238,8 +239,7 @@ def _mistakes(row: Standing, scenario: str | None) -> float | None:
 
 def _split(protocol: str) -> Split:
     """The split that figures are of; of imported ones, what their file says."""
-    splits: tuple[Split, ...] = get_args(Split)
-    return next((each for each in splits if protocol == UNKNOWN + each), SPLIT)
+    return _SPLITS.get(protocol.removeprefix(UNKNOWN), SPLIT)
 
 
 def _title(question: Question, arena: Arena, windows: int, scenarios: int) -> str:
