@@ -12,7 +12,7 @@ from kdgat.runs.compare import compare as compare_ids
 from kdgat.runs.effect import Effect
 from kdgat.runs.effect import effect as effect_of
 from kdgat.runs.history import History, open_history
-from kdgat.runs.leaderboard import LeaderboardTable, Standing, provenance_place
+from kdgat.runs.leaderboard import UNKNOWN, LeaderboardTable, Standing
 from kdgat.runs.leaderboard import leaderboard as standings
 from kdgat.runs.pareto import Cost, ParetoFront
 from kdgat.runs.pareto import pareto as fronts_of
@@ -83,7 +83,7 @@ def leaderboard(
     )  # fmt: skip
     with _asking(ws, asked) as (history, question):
         found = each_protocol(standings, history, question, protocol)
-        tables = tuple(sorted(found, key=lambda table: provenance_place(table.provenance)))
+        tables = tuple(sorted(found, key=lambda table: table.provenance != "real"))
         return Leaderboard(tables, _notes(history, question, tables))
 
 
@@ -209,7 +209,7 @@ def _notes(
             "configs > 1: the best of so many was chosen on these test windows, and looks better "
             "than it is"
         )
-    if any(table.provenance == "imported" for table in tables):
+    if any(table.protocol.startswith(UNKNOWN) for table in tables):
         notes.append(
             "imported figures were made elsewhere: nobody here knows what their models saw of a "
             "test capture, so they stand apart and can't be champion"

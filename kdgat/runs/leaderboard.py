@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
-from typing import Literal, cast, get_args
+from typing import Literal
 
 from kdgat.configs.names import BASELINES
 from kdgat.runs.figures import Metric
@@ -25,7 +25,8 @@ from kdgat.tabular import Grid, Tabular, grid_of
 Split = Literal["test", "validation", "train", "unsaid"]
 SPLIT: Split = "test"
 """Evaluations score the official test folders, and nothing else; imported figures may not."""
-_UNKNOWN = "unknown_"
+_SPLITS: dict[str, Split] = {"validation": "validation", "train": "train", "unsaid": "unsaid"}
+UNKNOWN = "unknown_"
 """How the protocol of imported figures begins; the split that their file names follows."""
 _NUMBERED = re.compile(r"[a-z]+_[0-9]+(?=_|$)")
 _WRONG = ("false_positives", "false_negatives")
@@ -158,12 +159,7 @@ def tables(
     figures = _figures(history, question, [run for each in chosen for run in each.evaluations])
     ordered = sorted(chosen, key=lambda each: each.arena)
     made = [_table(question, list(group), figures) for _, group in groupby(ordered, _arena_of)]
-    return tuple(sorted(made, key=lambda table: provenance_place(table.provenance)))
-
-
-def provenance_place(provenance: str) -> int:
-    """Where tables of a provenance stand: real ones first, imported ones last."""
-    return {"real": 0, "imported": 2}.get(provenance, 1)
+    return tuple(sorted(made, key=lambda table: table.provenance != "real"))
 
 
 def _arena_of(recipe: Recipe) -> object:
@@ -259,13 +255,12 @@ def _mistakes(row: Standing, scenario: str | None) -> float | None:
 
 def _split(protocol: str) -> Split:
     """The split that figures are of; of imported ones, what their file says."""
-    said = protocol.removeprefix(_UNKNOWN)
-    return cast("Split", said) if said in get_args(Split) else SPLIT
+    return _SPLITS.get(protocol.removeprefix(UNKNOWN), SPLIT)
 
 
 def _title(question: Question, arena: Arena, windows: int, scenarios: int) -> str:
     attack = "" if question.attack_type == "all" else f", captures with {question.attack_type}"
-    if question.protocol.startswith(_UNKNOWN):
+    if question.protocol.startswith(UNKNOWN):
         split = _split(question.protocol)
         of = "split not told" if split == "unsaid" else f"{split} split, as their files say"
         count = f"{windows:,} windows" if windows else "windows not told"
