@@ -21,7 +21,7 @@ from kdgat.data.scaling import Scaler
 from kdgat.data.store import LABELS, STORE_VERSION, CaptureLabel
 from kdgat.ledger.files import atomic_path, write_json
 
-_BLOCK_GRAPHS = 4_096
+_BLOCK_GRAPHS = 1_024
 """Graphs whose rows are read back at once."""
 _POINTERS = {"nodes": "node_ptr", "edges": "edge_ptr"}
 
