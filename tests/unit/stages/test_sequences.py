@@ -51,7 +51,7 @@ POISONED = View("adapted", 1.0, poisoned=True, variant="poisoned")
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     config = SimulationConfig(
-        capture_s=4.0, attack_free_s=4.0, known_vehicles=1, known_attacks=("dos",),
+        capture_s=5.0, attack_free_s=5.0, known_vehicles=1, known_attacks=("dos",),
         unknown_attacks=("replay",),
     )  # fmt: skip
     simulate(config, tmp_path / "raw")

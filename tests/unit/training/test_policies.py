@@ -6,13 +6,21 @@ from typing import cast
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
 
 from kdgat.configs.model import FusionConfig
 from kdgat.configs.run import RunConfig
 from kdgat.configs.training import DistillationConfig, TrainingConfig
 from kdgat.models.fusion import AveragePolicy, FusionModel, LatticePolicy, fused
 from kdgat.training.fusion_table import FusionTable, blinded
-from kdgat.training.policies import judged, reward, softened, train_policy
+from kdgat.training.policies import (
+    Lesson,
+    ValueLearner,
+    judged,
+    reward,
+    softened,
+    train_policy,
+)
 from tests.unit.models.said import CLASSIFIER, fusion
 
 METHODS = ("dqn", "mlp", "bandit", "weighted_average")
@@ -235,20 +243,26 @@ class TestTraining:
         assert (weights.argmax(dim=1) == 2).all()
         assert ((fused(odds, weights) >= 0.5).long() == shown.y).all()
 
-    def test_of_three_models_every_action_is_worth_what_it_earns(self) -> None:
-        config = FusionConfig(
-            hidden=16, layers=1, actions=3, discount=0.0, epochs=80, blind_share=0,
-            learning_rate=0.01,
-        )  # fmt: skip
+    @pytest.mark.parametrize("method", ["dqn", "bandit"])
+    def test_of_three_models_a_step_learns_what_every_action_earns(self, method: str) -> None:
+        words = {"method": method, "hidden": 8, "layers": 1, "actions": 3, "discount": 0.5}
+        config = FusionConfig.model_validate(words)
         model = untrained(config, 3)
-        shown = table(model, [[0.9, 0.2, 0.6], [0.2, 0.7, 0.1]] * 20, [1, 0] * 20)
-        train_policy(model, (shown, shown), run_config(config), lambda *_: None)
+        shown = table(model, [[0.9, 0.2, 0.6], [0.2, 0.7, 0.1]], [1, 0])
         policy = cast(LatticePolicy, model.policy)
-        values = policy.values(model.states(shown.odds, shown.signals))[:2]
-        grid = cast(Tensor, policy.lattice)
-        scores = shown.odds[:2] @ grid.T
-        earned = reward(scores, shown.y[:2, None].float().expand_as(scores))
-        assert (values - earned).abs().max().item() < 0.1
+        states = model.states(shown.odds, shown.signals)
+        with torch.no_grad():
+            values = policy.values(states)
+        scores = shown.odds @ cast(Tensor, policy.lattice).T
+        worth = reward(scores, shown.y[:, None].float().expand_as(scores))
+        assert worth.shape == (2, 6)
+        if method == "dqn":
+            # The second window follows the first, and nothing follows the second.
+            worth[0] += 0.5 * values[1].max()
+        learner = ValueLearner(policy, run_config(config), torch.Generator())
+        lesson = Lesson(states, shown.odds, shown.y, shown.following, None)
+        loss = learner.step(lesson, torch.arange(2), 0.0)
+        assert float(loss) == pytest.approx(float(smooth_l1_loss(values, worth)), rel=1e-5)
 
     def test_the_best_epoch_is_kept_not_the_last(self) -> None:
         config = FusionConfig(method="mlp", hidden=8, epochs=12, learning_rate=0.5)
