@@ -223,6 +223,7 @@ def _profile(stages: Iterable[str], cluster: str | None, place: Place, gpu: Plac
         "executor": "slurm",
         "jobs": 12,
         "latency-wait": 60,
+        "rerun-incomplete": True,
         "default-resources": _resources(place),
     }
     if gpu != place:
