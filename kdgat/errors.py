@@ -11,10 +11,7 @@
     ├── KnowledgeError   a documentation source or a page of it can't be read or found
     ├── ModeError        a mode is unknown, its file is wrong, or it lacks what was asked
     ├── QuestionError    an open question can't be found, read or written
-    ├── NotebookError    a cell of a notebook failed, or its file is no notebook
     ├── PlanError        a kept plan is unknown, too old or no longer holds, or a cap is reached
-    ├── AssetError       an asset can't be found, named, fetched or linked, or is damaged
-    ├── BackupError      a backup can't be found or made, or is damaged
     ├── SlurmError       the scheduler refused, does not answer, or is not here
     │   ├── Refused      the scheduler did not take a job, and said why
     │   └── Unanswered   nobody knows whether it took a job
@@ -85,20 +82,8 @@ class QuestionError(KdgatError):
     """An open question can't be found, read or written."""
 
 
-class NotebookError(KdgatError):
-    """A cell of a notebook failed, or its file is no notebook."""
-
-
 class PlanError(KdgatError):
     """A kept plan is unknown, too old or no longer holds, or a cap is reached."""
-
-
-class AssetError(KdgatError):
-    """An asset can't be found, named, fetched or linked, or is damaged."""
-
-
-class BackupError(KdgatError):
-    """A backup can't be found or made, or is damaged."""
 
 
 class SlurmError(KdgatError):

@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kdgat.errors import WorkspaceError
 
@@ -22,12 +21,6 @@ class Workspace:
 
     root: Path
     home: Path
-    asset_store: Path | None = None
-    """Where a setting puts the store of assets; None for the home."""
-    backups: Path | None = None
-    """Where a setting puts backups; None for no setting."""
-    purge_days: int | None = None
-    """Days after which a setting says that untouched files are purged; None for no setting."""
 
     @classmethod
     def find(cls, start: Path | None = None, environ: Mapping[str, str] | None = None) -> Workspace:
@@ -35,7 +28,6 @@ class Workspace:
 
         The root is `KDGAT_ROOT`, or the nearest folder upwards whose `pyproject.toml` has a
         `[tool.kdgat]` table. The home is `KDGAT_HOME`, or `home` of that table, or `.kdgat`.
-        `KDGAT_ASSETS` and `KDGAT_BACKUP`, or `assets` and `backup`, are places of their own.
 
         Raises:
             WorkspaceError: there is no such folder, its `pyproject.toml` can't be read, or
@@ -62,15 +54,7 @@ class Workspace:
                     hint="change into a kdgat checkout, or set KDGAT_ROOT to one",
                 )
         home = env.get("KDGAT_HOME") or settings.get("home") or ".kdgat"
-        assets = env.get("KDGAT_ASSETS") or settings.get("assets")
-        backups = env.get("KDGAT_BACKUP") or settings.get("backup")
-        return cls(
-            root=root,
-            home=root / _expanded(home),
-            asset_store=root / _expanded(assets) if assets else None,
-            backups=root / _expanded(backups) if backups else None,
-            purge_days=settings.get("purge_days"),
-        )
+        return cls(root=root, home=root / _expanded(home))
 
     @property
     def data(self) -> Path:
@@ -128,16 +112,6 @@ class Workspace:
         return self.home / "agent"
 
     @property
-    def assets(self) -> Path:
-        """The store of assets, which several workspaces may share."""
-        return self.asset_store or self.home / "assets"
-
-    @property
-    def linked(self) -> Path:
-        """Links to assets, one folder an asset."""
-        return self.home / "linked"
-
-    @property
     def modes(self) -> Path:
         """Modes and open questions that a researcher edits."""
         return self.root / "modes"
@@ -167,10 +141,7 @@ def _expanded(text: str) -> Path:
         ) from error
 
 
-_SETTINGS: dict[str, type] = {"home": str, "assets": str, "backup": str, "purge_days": int}
-
-
-def _settings(pyproject: Path) -> dict[str, Any] | None:
+def _settings(pyproject: Path) -> dict[str, str] | None:
     """The `[tool.kdgat]` table, or None when the file or the table is missing."""
     try:
         text = pyproject.read_text(encoding="utf-8")
@@ -192,19 +163,11 @@ def _settings(pyproject: Path) -> dict[str, Any] | None:
             f"'{pyproject}': tool.kdgat is {table!r}, not a table",
             hint="write [tool.kdgat] on a line of its own",
         )
-    unknown = sorted(set(table) - _SETTINGS.keys())
-    wrong = [name for name in table if not unknown and not _fits(name, table[name])]
-    if unknown or wrong:
-        what = f"unknown setting '{unknown[0]}'" if unknown else f"{wrong[0]} = {table[wrong[0]]!r}"
+    unknown = sorted(set(table) - {"home"})
+    if unknown or not isinstance(table.get("home", ""), str):
+        what = f"unknown setting '{unknown[0]}'" if unknown else f"home = {table['home']!r}"
         raise WorkspaceError(
             f"'{pyproject}', [tool.kdgat]: {what}",
-            hint='settings are home, assets and backup = "a folder", and purge_days = 60',
+            hint='the only setting is home = "a folder"',
         )
     return table
-
-
-def _fits(name: str, value: object) -> bool:
-    """Whether a setting has its type; days are 1 or more."""
-    if _SETTINGS[name] is int:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    return isinstance(value, _SETTINGS[name])

@@ -10,8 +10,7 @@ from kdgat.agent.modules import Module
 
 _MOST_LINES = 40
 MOST_NAMES = 8
-"""Modules that the line of a package names at most; the others are counted,
-or none is told of where no name fits."""
+"""Modules that the line of a package names at most; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,14 @@ class Part:
         return f"- `{self.name}{slash}` {told}{self._inside(most_names)}".rstrip()
 
     def _inside(self, most: int) -> str:
-        if not (self.names and most):
+        if not self.names:
             return ""
         # `+1` is no shorter than the name it stands for.
-        whole = len(self.names) == most + 1
+        whole = most and len(self.names) == most + 1
         shown = list(self.names if whole else self.names[:most])
         more = len(self.names) - len(shown)
+        if not shown:
+            return f" ({more})"
         return f" ({', '.join((*shown, *([f'+{more}'] if more else [])))})"
 
 

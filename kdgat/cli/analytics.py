@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from kdgat.cli.narrowing import Narrowing, narrowed
 from kdgat.cli.options import AsJson, complete_dataset, complete_run
-from kdgat.cli.output import counted, print_json, print_table, say
-from kdgat.tabular import cell
+from kdgat.cli.output import cell, counted, print_json, print_table, say
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -174,26 +172,13 @@ def report(
     out: Annotated[
         str | None, typer.Option(help="The file to write; by default in the home folder.")
     ] = None,
-    notebook: Annotated[
-        bool, typer.Option("--notebook", help="Run an analytics notebook too, and keep it.")
-    ] = False,
-    template: Annotated[
-        Path | None,
-        typer.Option(help="A notebook of your own instead; means --notebook.", show_default=False),
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML file with leaderboard, curves, Pareto fronts, scenarios and provenance.
 
     It needs no network and nothing beside it: send it, print it, open it in any browser.
 
-    With --notebook REPORT.ipynb lies beside it, with what its cells show, and
-    REPORT.notebook.html. The cell with the tag `parameters` gets dataset, metric, protocol and
-    runs. Where a cell fails, REPORT.broken.ipynb is kept.
-
-    Examples:
-        kdgat report --dataset hcrl_sa --out report.html
-        kdgat report --dataset hcrl_sa --notebook
+    Example: kdgat report --dataset hcrl_sa --out report.html
     """
     from kdgat.ops.report import write_report
 
@@ -204,19 +189,14 @@ def report(
         metric=metric,
         protocol=protocol,
         out=out,
-        notebook=notebook or template is not None,
-        template=template,
     )
     if as_json:
         return print_json(done)
-    say(
+    return say(
         f"{counted(done.models, 'model')} of {', '.join(done.datasets)}, "
         f"{counted(done.runs, 'run')}, "
         f"{done.size_bytes / 1000:,.0f} kB: {done.path}"
     )
-    if done.notebook:
-        say(f"notebook: {done.notebook.path}", f"as a page: {done.notebook.html}")
-    return None
 
 
 def _print_leaderboard(found: Leaderboard) -> None:

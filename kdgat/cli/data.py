@@ -29,12 +29,7 @@ def simulate(
 ) -> None:
     """Write simulated raw captures, in the format of the public sets.
 
-    domain=internet writes flows between hosts, domain=watertreatment sensors of a plant: tables,
-    with the dataset.toml that maps them.
-
-    Examples:
-        kdgat data simulate seed=3 capture_s=60
-        kdgat data simulate domain=internet
+    Example: kdgat data simulate seed=3 capture_s=60
     """
     from kdgat.ops.simulation import simulate_data
 
@@ -44,13 +39,12 @@ def simulate(
         )
     if as_json:
         return print_json(result)
-    what = "messages" if result.dataset == "simulated" else "rows"
     print_table(
-        f"simulated {result.rows:,} {what} in {result.files} captures",
-        ("folder", what),
+        f"simulated {result.rows:,} messages in {result.files} captures",
+        ("folder", "messages"),
         result.folders.items(),
     )
-    return say(f"in {result.folder}", f"next: kdgat data ingest {result.dataset}")
+    return say(f"in {result.folder}", "next: kdgat data ingest simulated")
 
 
 @app.command()
@@ -62,9 +56,7 @@ def ingest(
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(
-            help="can_train_and_test, car_hacking, candump or crysys; with a dataset.toml none."
-        ),
+        typer.Option(help="can_train_and_test, car_hacking, candump or crysys."),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

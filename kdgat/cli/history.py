@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,72 +80,6 @@ def compact(
         "version": done.version,
     }
     return print_table("history", ("what", "value"), facts.items())
-
-
-@app.command()
-def export(
-    sqlite: Annotated[Path, typer.Option(help="The SQLite file to write.", show_default=False)],
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite a file that is no such export.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Copy the history to one SQLite file, for Datasette, a notebook or R.
-
-    It has a table for each view of the history, the ranks of the leaderboard, and SQL views such
-    as leaderboard, latest_runs and failures. FILE.metadata.json beside it says what all of it
-    means.
-
-    Example: kdgat history export --sqlite runs.sqlite
-    """
-    from kdgat.ops.browse import export_history
-
-    done = export_history(Workspace.find(), sqlite, force=force)
-    if as_json:
-        return print_json(done)
-    print_table("tables", ("table", "rows"), done.rows.items())
-    say(f"views: {', '.join(done.views)}")
-    say(*(f"warning: {each}" for each in done.warnings))
-    return say(f"{done.size_bytes / 1000:,.0f} kB: {done.path}", f"what it means: {done.metadata}")
-
-
-@app.command()
-def browse(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            help="An export of the history.", show_default="a copy made now, in the home folder"
-        ),
-    ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8001,
-    no_open: Annotated[
-        bool, typer.Option("--no-open", help="Only print the address; open no browser.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what would be shown as JSON, and don't serve.")
-    ] = False,
-) -> None:
-    """Look at the history in a browser, by Datasette on a SQLite copy, until interrupted.
-
-    Only this machine is served. Everybody who is logged in to it can look.
-
-    Example: kdgat history browse --no-open --port 8080
-    """
-    import webbrowser
-
-    from kdgat.ops.browse import browse_history, plan_browsing
-
-    plan = plan_browsing(Workspace.find(), file, port=port)
-    if as_json:
-        return print_json(plan)
-
-    def tell(address: str) -> None:
-        say(f"{address} (Ctrl-C ends it)")
-        sys.stdout.flush()
-        if not no_open:
-            webbrowser.open(address)
-
-    return browse_history(plan, tell=tell)
 
 
 def query(

@@ -12,8 +12,6 @@ import typer
 from kdgat.cli import (
     agent,
     analytics,
-    assets,
-    backup,
     bench,
     clusters,
     config,
@@ -29,15 +27,12 @@ from kdgat.cli import (
     memory,
     mode,
     models,
-    new,
     paper,
     pipeline,
     plan,
     prior_art,
     questions,
-    run_imports,
     runs,
-    serve,
     site,
     submit,
     suggest,
@@ -60,15 +55,11 @@ app = typer.Typer(
 )
 app.command("quickstart")(training.quickstart)
 app.add_typer(data.app, name="data")
-app.add_typer(assets.app, name="assets")
-app.command("backup")(backup.backup)
-app.command("restore")(backup.restore)
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.command("replay")(training.replay)
 app.command("detect")(detect.detect)
 app.command("export")(export.export)
-app.command("serve")(serve.serve)
 app.command("pipeline")(pipeline.pipeline)
 app.command("bench")(bench.bench)
 app.command("tune")(tune.tune)
@@ -81,7 +72,6 @@ app.command("work-here", hidden=True)(work.work_here)
 app.command("hook", hidden=True)(hook.hook)
 runs.app.command("query")(history.query)
 runs.app.command("sync")(tracking.sync)
-runs.app.command("import")(run_imports.import_)
 app.add_typer(runs.app, name="runs")
 for face in (
     analytics.leaderboard,
@@ -110,7 +100,6 @@ app.command("mcp")(mcp.mcp)
 app.add_typer(clusters.app, name="clusters")
 app.add_typer(config.app, name="config")
 app.command("experiments")(config.experiments)
-app.command("new")(new.new)
 
 
 def main() -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdgat.cli.options import AsJson
-from kdgat.cli.output import print_json, print_table, say
+from kdgat.cli.output import cell, print_json, print_table, say
 from kdgat.errors import ModeError
-from kdgat.tabular import cell
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:

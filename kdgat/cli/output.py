@@ -21,7 +21,6 @@ from rich.text import Text
 from kdgat.errors import KdgatError
 from kdgat.progress import Progress as Listener
 from kdgat.progress import quiet
-from kdgat.tabular import cell
 
 _WIDTH_WITHOUT_TERMINAL = 200
 _NEVER_BROKEN = 24
@@ -85,6 +84,23 @@ def warn(*sentences: str | None) -> None:
     """What went wrong beside the work itself, on standard error."""
     for sentence in filter(None, sentences):
         err.print(f"warning: {sentence}", markup=False, soft_wrap=True)
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}" if 0 < abs(value) < 1e-3 or abs(value) >= 1e6 else f"{value:.4f}"
+        case int():
+            return f"{value:,}"
+        case tuple() | list():
+            return ", ".join(cell(item) for item in value)
+        case _:
+            return str(value)
 
 
 def counted(number: int, thing: str) -> str:

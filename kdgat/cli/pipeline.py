@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdgat.cli.options import AsJson, Overrides
-from kdgat.cli.output import counted, print_json, print_table, progress_bar, say, warn
+from kdgat.cli.output import cell, counted, print_json, print_table, progress_bar, say, warn
 from kdgat.errors import ConfigError
-from kdgat.tabular import cell
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
     from kdgat.ops.pipeline import Figure, PipelinePlan, PipelineReport, StepReport
-    from kdgat.ops.workflow import Workflow
 
 
 def pipeline(
@@ -33,14 +30,6 @@ def pipeline(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what there is and what is to do, and do nothing.")
     ] = False,
-    snakemake: Annotated[
-        Path | None,
-        typer.Option(help="Write it to this folder as a Snakemake workflow; train nothing."),
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="With --snakemake: the cluster that its Slurm profile is for."),
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train and judge what is missing of a dataset's table, and nothing twice.
@@ -51,25 +40,11 @@ def pipeline(
     Examples:
         kdgat pipeline dataset=hcrl_sa --dry-run
         kdgat pipeline dataset=hcrl_sa training.max_epochs=3 --seeds 42,1,2 --baselines
-        kdgat pipeline dataset=hcrl_sa --snakemake workflow --cluster pitzer
     """
     from kdgat.ops.pipeline import plan_pipeline, run_pipeline
 
     ws, words = Workspace.find(), overrides or ()
     numbers = _numbers(seeds)
-    if snakemake is not None:
-        from kdgat.ops.workflow import write_workflow
-
-        workflow = write_workflow(
-            ws, snakemake, overrides=words, seeds=numbers, baselines=baselines, cluster=cluster,
-            dry_run=dry_run,
-        )  # fmt: skip
-        return print_json(workflow) if as_json else _print_workflow(workflow)
-    if cluster is not None:
-        raise ConfigError(
-            f"--cluster {cluster} is for the Slurm profile of --snakemake, which is not given",
-            hint="`kdgat submit --pipeline --cluster NAME` gives the pipeline to a cluster itself",
-        )
     if dry_run:
         plan = plan_pipeline(ws, overrides=words, seeds=numbers, baselines=baselines)
         return print_json(plan) if as_json else _print_plan(plan)
@@ -105,19 +80,6 @@ def _print_plan(plan: PipelinePlan) -> None:
     columns = ("#", "work", "model", "seed", "state", "run", "waits for")
     print_table(f"pipeline of {plan.dataset}", columns, rows)
     say(f"{plan.to_do} of {counted(len(plan.steps), 'step')} to do")
-
-
-def _print_workflow(workflow: Workflow) -> None:
-    if not workflow.written:
-        for file in workflow.files:
-            say(f"--- {workflow.folder}/{file.path}", file.text)
-    verb = ("written", "removed") if workflow.written else ("would write", "would remove")
-    say(
-        f"{verb[0]}: {counted(len(workflow.files), 'file')} in {workflow.folder}, "
-        f"{counted(workflow.steps, 'step')} of {workflow.dataset}",
-        *(f"{verb[1]}: {workflow.folder}/{name}" for name in workflow.removed),
-        *(f"next: {each}" for each in workflow.next_steps[: 3 * workflow.written]),
-    )
 
 
 def _print_report(report: PipelineReport) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kdgat.cli.options import AsJson, complete_run
-from kdgat.cli.output import counted, print_json, print_table, say, warn
-from kdgat.tabular import cell
+from kdgat.cli.output import cell, counted, print_json, print_table, say, warn
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:

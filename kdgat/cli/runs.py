@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdgat.cli.options import AsJson, RunReference, complete_run
-from kdgat.cli.output import counted, err, print_json, print_table, say
+from kdgat.cli.output import cell, counted, err, print_json, print_table, say
 from kdgat.errors import RunError
-from kdgat.tabular import cell
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
-    from kdgat.ledger.record import RunRecord
     from kdgat.ledger.states import State
     from kdgat.ops.runs import Archiving, Removal
 
@@ -48,10 +46,9 @@ def list_(
         return print_json(found)
     away = set(found.archived)
     rows = (
-        (run.run_id, run.name, run.stage, _listed(run, archived=run.run_id in away),
-         run.seed if run.seed >= 0 else None)
+        (run.run_id, run.name, run.stage, _state(run.state, run.run_id in away), run.seed)
         for run in found.items
-    )  # fmt: skip
+    )
     print_table(counted(found.total, "run"), ("run", "name", "stage", "state", "seed"), rows)
     say(*(f"{run.run_id} {run.state.value}: {run.reason}" for run in found.items if run.reason))
     if found.truncated:
@@ -189,11 +186,6 @@ def _confirm(question: str) -> None:
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         err.print("nothing was removed")
         raise typer.Exit(1)
-
-
-def _listed(run: RunRecord, *, archived: bool) -> str:
-    state = _state(run.state, archived)
-    return f"{state}, imported" if run.imported else state
 
 
 def _state(state: State, archived: bool) -> str:

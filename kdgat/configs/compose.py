@@ -26,12 +26,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from kdgat.configs.dataset import (
-    DATASETS,
-    DatasetConfig,
-    DomainSimulationConfig,
-    SimulationConfig,
-)
+from kdgat.configs.dataset import DATASETS, DatasetConfig, SimulationConfig
 from kdgat.configs.experiments import experiments
 from kdgat.configs.fields import SHOW, config_error, field_docs, fields_of, leaves, validated
 from kdgat.configs.model import KINDS, SIZES, Kind, model_preset
@@ -139,22 +134,15 @@ def search_space(
     return tuple(fixed), space
 
 
-def compose_simulation(
-    overrides: Sequence[str] = (),
-) -> SimulationConfig | DomainSimulationConfig:
-    """A simulation's config from overrides such as `seed=3 capture_s=60`, `domain=internet`.
+def compose_simulation(overrides: Sequence[str] = ()) -> SimulationConfig:
+    """A simulation's config from overrides such as `seed=3 capture_s=60`.
 
     Raises:
         ConfigError: an override is misspelt, unknown or out of range.
     """
-    parsed = _parse(overrides)
-    elsewhere = any(each.key_or_group == "domain" and each.value() != "can" for each in parsed)
-    kind = DomainSimulationConfig if elsewhere else SimulationConfig
-    known = fields_of("", kind)
+    known = fields_of("", SimulationConfig)
     values = {}
-    for override in parsed:
-        if override.key_or_group == "domain" and not elsewhere:
-            continue
+    for override in _parse(overrides):
         if override.key_or_group not in known or override.is_sweep_override():
             raise ConfigError(
                 f"'{override.input_line}' sets no field of a simulation",
@@ -162,7 +150,7 @@ def compose_simulation(
             )
         values[override.key_or_group] = override.value()
     try:
-        return kind.model_validate(values)
+        return SimulationConfig.model_validate(values)
     except ValidationError as error:
         raise config_error(error, "the simulation", known) from error
 

@@ -8,13 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from kdgat.configs.schema import Config
 
-Format = Literal[
-    "can_train_and_test",
-    "car_hacking",
-    "candump",
-    "crysys",
-    "table",
-]
+Format = Literal["can_train_and_test", "car_hacking", "candump", "crysys"]
 Provenance = Literal["real", "simulated", "imported"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
@@ -25,7 +19,7 @@ class DatasetConfig(Config):
     name: Name
     """Name of the dataset, and of its folder."""
     format: Format = "can_train_and_test"
-    """On-disk format of the raw captures; a `table` says what it is in its dataset.toml."""
+    """On-disk format of the raw captures."""
     provenance: Provenance = "real"
     """Whether the traffic was recorded on a car (real), made by kdgat (simulated) or imported."""
     citation: str = ""
@@ -86,25 +80,6 @@ class SimulationConfig(Config):
                     f"{low} = {getattr(self, low)} is above {high} = {getattr(self, high)}"
                 )
         return self
-
-
-class DomainSimulationConfig(Config):
-    """A simulated data set of another domain, as tables with a dataset.toml."""
-
-    domain: Literal["internet", "watertreatment"]
-    """Flows between hosts, or the sensors and actuators of three tanks."""
-    seed: int = Field(default=0, ge=0)
-    """Seed of every random choice; the same seed gives the same files to the byte."""
-    capture_s: float = Field(default=600.0, ge=60.0, le=86_400.0)
-    """Length of a capture with attacks, in seconds of its own clock."""
-    attack_free_s: float = Field(default=900.0, ge=60.0, le=86_400.0)
-    """Length of an attack-free capture, in seconds of its own clock."""
-    clean_start_share: float = Field(default=0.4, ge=0.1, le=0.9)
-    """Share of a capture that passes before the first burst of attack."""
-    bursts: int = Field(default=3, ge=1, le=100)
-    """Bursts of attack in a capture."""
-    burst_share: float = Field(default=0.6, gt=0.0, lt=1.0)
-    """Share of the time after the clean start that is under attack."""
 
 
 _CTAT = "Lampe and Meng, can-train-and-test v1.5"

@@ -10,7 +10,7 @@ from itertools import product
 from kdgat.configs.dataset import DATASETS
 from kdgat.configs.model import KINDS, SIZES, Kind, Size
 
-_LEARNS_FROM_A_TEACHER = ("vgae", "gat", "fusion", "mlp", "gru")
+_LEARNS_FROM_A_TEACHER = ("vgae", "gat", "fusion", "mlp")
 
 
 def experiment(dataset: str, kind: Kind, size: Size, *, distilled: bool) -> tuple[str, ...]:

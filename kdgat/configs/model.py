@@ -14,21 +14,10 @@ from pydantic import Field, field_validator
 from kdgat.configs.schema import Config
 
 Size = Literal["large", "medium", "small"]
-Kind = Literal[
-    "vgae",
-    "gat",
-    "fusion",
-    "gru",
-    "gradient_boosting",
-    "mlp",
-    "profile",
-    "id_frequency",
-]
+Kind = Literal["vgae", "gat", "fusion", "gradient_boosting", "mlp", "profile", "id_frequency"]
 ONE_CLASS: tuple[Kind, ...] = ("vgae", "id_frequency")
 """Models that learn what benign traffic is and have no even odds: their thresholds come from benign
 scores."""
-READS_MESSAGES: tuple[Kind, ...] = ("gru",)
-"""Models that read a window message by message, and so need more of it than its graph."""
 SIZES: tuple[Size, ...] = get_args(Size)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -88,8 +77,7 @@ class FusionConfig(Config):
     layers: int = Field(default=2, ge=1, le=8)
     """Hidden layers of the policy."""
     actions: int = Field(default=21, ge=2, le=201)
-    """Values of one weight to choose from, evenly spaced from 0 to 1; all weights sum to 1. With
-    more models the same values make more vectors, of which 2,000 are the most (but for `mlp`)."""
+    """Values of one weight to choose from, evenly spaced from 0 to 1; all weights sum to 1."""
     epochs: int = Field(default=20, ge=1, le=10_000)
     """Passes of the policy over the training windows."""
     batch_windows: int = Field(default=512, ge=1, le=1_000_000)
@@ -99,8 +87,8 @@ class FusionConfig(Config):
     discount: float = Field(default=0.5, ge=0.0, lt=1.0)
     """Worth of the next window's reward beside this one's (dqn)."""
     exploration: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Probability of a random action at the end of training; it falls to it from 1 (dqn, bandit; of
-    more than two models every action is learnt from at once, and none is tried)."""
+    """Probability of a random action at the end of training; it falls to it from 1 (dqn,
+    bandit)."""
     target_steps: int = Field(default=100, ge=1, le=100_000)
     """Steps after which the target network is renewed (dqn)."""
     blind_share: float = Field(default=0.3, ge=0.0, le=1.0)
@@ -141,24 +129,6 @@ class MlpConfig(Config):
     """Probability of dropping a unit while training."""
 
 
-class GruConfig(Config):
-    """Recurrent network over a window's messages in their order, a baseline without a graph."""
-
-    kind: Literal["gru"] = "gru"
-    """Which model this is."""
-    hidden: int = Field(default=64, ge=1, le=1024)
-    """Width of the state."""
-    layers: int = Field(default=1, ge=1, le=4)
-    """Recurrent layers; each takes a step for every message of a window."""
-    readout: int = Field(default=64, ge=1, le=4096)
-    """Width of the classifier's hidden layer, after pooling."""
-    id_features: bool = True
-    """Whether a message also says the features of its id in this window, those that a graph's node
-    has; without them it says its own time, length and bytes alone."""
-    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Probability of dropping a unit while training."""
-
-
 class ProfileConfig(Config):
     """Trees and one-class thresholds on a window's departure from its vehicle's profile, a
     baseline without a graph."""
@@ -187,7 +157,6 @@ ModelConfig = Annotated[
     | FusionConfig
     | GradientBoostingConfig
     | MlpConfig
-    | GruConfig
     | ProfileConfig
     | IdFrequencyConfig,
     Field(discriminator="kind"),
@@ -215,9 +184,6 @@ def model_preset(kind: Kind, size: Size) -> ModelConfig:
             return GradientBoostingConfig(iterations=_TREES[size])
         case "mlp", _:
             return MlpConfig(hidden={"large": 128, "medium": 64, "small": 32}[size])
-        case "gru", _:
-            width = {"large": 64, "medium": 32, "small": 16}[size]
-            return GruConfig(hidden=width, readout=width)
         case "profile", _:
             return ProfileConfig(iterations=_TREES[size])
         case _:

@@ -7,6 +7,5 @@ from typing import Literal, get_args
 Protocol = Literal["zero_shot", "adapted"]
 """What a model may know of a test capture: nothing but the window that is scored, or a prefix."""
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
-Baseline = Literal["gru", "gradient_boosting", "mlp", "profile", "id_frequency"]
-BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+BASELINES = ("gradient_boosting", "mlp", "profile", "id_frequency")
 """Kinds of models without a graph: what a graph model must beat to be worth its parameters."""

@@ -30,10 +30,6 @@ class GraphBatch:
     reference: Int8[Tensor, "graphs"] | None = None
     """What each graph is measured against (`kdgat.data.measured`); None counts as its own
     capture."""
-    messages: Float32[Tensor, "graphs messages message_features"] | None = None
-    """Features of each window's messages, in their order, for models that read them."""
-    message_node: Int64[Tensor, "graphs messages"] | None = None
-    """The row of `x` that each message's id is."""
 
     @property
     def num_graphs(self) -> int:
@@ -66,7 +62,6 @@ def collate(
     edge_index = shift.new_empty(2, len(shift))
     for side, local in zip(edge_index, store.edge_index, strict=True):
         torch.add(shift, local.index_select(0, edges), out=side)
-    heard = None if store.sequences is None else store.sequences.at(index)
     return GraphBatch(
         x=store.x.index_select(0, nodes),
         edge_index=edge_index,
@@ -76,8 +71,6 @@ def collate(
         index=index,
         y=None if store.attack_messages is None else (store.attack_messages[index] > 0).long(),
         reference=store.reference[index],
-        messages=None if heard is None else heard.values.float(),
-        message_node=None if heard is None else heard.node.long().add_(first_node[:, None]),
     )
 
 
@@ -98,7 +91,6 @@ def subset(store: GraphStore, index: Int64[Tensor, "picked"]) -> GraphStore:
         capture=store.capture[index],
         reference=store.reference[index],
         attack_messages=None if attacks is None else attacks[index],
-        sequences=None if store.sequences is None else store.sequences.at(index),
     )
 
 

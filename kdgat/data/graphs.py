@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64, UInt32, UInt64
+from jaxtyping import Float32, Float64, Int32, Int64, UInt32
 
 from kdgat.configs.data import DataConfig
 from kdgat.data.features import (
@@ -29,12 +29,11 @@ from kdgat.data.features import (
 )
 from kdgat.data.messages import EXTENDED_ID_MAX
 from kdgat.data.profiles import Departures, VehicleProfile, departures
-from kdgat.data.sorting import grouped
 from kdgat.data.windows import Messages
 
 _CHUNK_MESSAGES = 200_000
 """Messages taken at once. Below 2^18, so that a graph (2^16, as a window has at least 4 messages),
-an arbitration id and a row fit in the 63 bits that `grouped` sorts."""
+an arbitration id and a row fit in the 63 bits that `_grouped` sorts."""
 _ID_BITS = EXTENDED_ID_MAX.bit_length()
 
 
@@ -69,20 +68,18 @@ def build_graphs(
     config: DataConfig,
     profile: VehicleProfile | None = None,
     vocabulary: UInt32[np.ndarray, "ids"] = NO_IDS,
-    changed: UInt64[np.ndarray, "messages"] | None = None,
 ) -> Graphs:
     """The windows of one capture that begin at `starts`, as graphs with unscaled features.
 
     Args:
-        messages: the capture, or a stretch of it.
+        messages: the capture.
         starts: the first message of each window.
         config: windows and features.
         profile: what the `profile` features are measured against.
         vocabulary: ids that `lookup_unk` knows, sorted.
-        changed: `changed_bits` of the capture at these messages, where they are not all of it.
     """
     measured = profile is not None and "profile" in config.features and len(starts) > 0
-    against = departures(messages, profile, changed) if measured and profile is not None else None
+    against = departures(messages, profile) if measured and profile is not None else None
     step = max(1, _CHUNK_MESSAGES // config.window_messages)
     chunks = [
         _chunk(messages, starts[first : first + step], config, against, vocabulary)
@@ -148,7 +145,7 @@ def _chunk(
     start_s, end_s = time_s[::window], time_s[window - 1 :: window]
 
     home = np.repeat(np.arange(graphs), window)
-    group, order = grouped(home << _ID_BITS | ids)
+    group, order = _grouped(home << _ID_BITS | ids)
     nodes = Segments(np.flatnonzero(np.diff(group, prepend=-1)), len(group))
     node_graph = group[nodes.firsts] >> _ID_BITS
     node_ptr = np.searchsorted(node_graph, np.arange(graphs + 1))
@@ -217,7 +214,7 @@ def _edges(
     graphs, window = local.shape
     home = np.repeat(np.arange(graphs), window - 1)
     pair = local[:, 1:].ravel() * window + local[:, :-1].ravel()
-    group, order = grouped(home * window * window + pair)
+    group, order = _grouped(home * window * window + pair)
     edges = Segments(np.flatnonzero(np.diff(group, prepend=-1)), len(group))
     gaps = np.maximum(np.diff(time_s.reshape(graphs, window), axis=1), 0).ravel() * 1000
     key = group[edges.firsts]
@@ -226,6 +223,20 @@ def _edges(
     edge_attr = edge_features(edges, gaps[order].astype(np.float32))
     edge_ptr = np.searchsorted(key, np.arange(graphs + 1) * window * window)
     return edge_index, edge_attr, edge_ptr
+
+
+def _grouped(
+    key: Int64[np.ndarray, "rows"],
+) -> tuple[Int64[np.ndarray, "rows"], Int64[np.ndarray, "rows"]]:
+    """Keys in order, and the rows they came from, which keep their order within a key.
+
+    Key and row are packed into one integer and sorted at once: numpy sorts plain integers with
+    vector instructions, faster than it finds an order (`argsort`), a stable one most of all.
+    """
+    row_bits = len(key).bit_length()
+    packed = key << row_bits | np.arange(len(key))
+    packed.sort()
+    return packed >> row_bits, packed & ((1 << row_bits) - 1)
 
 
 def _joined_ptr(pointers: Sequence[Int64[np.ndarray, "_"]]) -> Int64[np.ndarray, "pointers"]:

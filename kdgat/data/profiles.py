@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8, UInt32, UInt64
 
-from kdgat.data.sorting import grouped
 from kdgat.data.windows import Messages
 from kdgat.errors import DataError
 from kdgat.ledger.files import atomic_path
@@ -109,14 +108,14 @@ def make_profile(messages: Messages, duration_s: float | None = None) -> Vehicle
         messages: unlabelled traffic, or benign messages of a training capture.
         duration_s: how long they took, where gaps were cut out of them.
     """
-    ordered, order = grouped(messages.arbitration_id.astype(np.int64))
-    first = np.flatnonzero(np.diff(ordered, prepend=-1))
-    ids, count = ordered[first].astype(np.uint32), np.diff(first, append=len(ordered))
-    del ordered
-    payload = messages.payload[order]
+    order = np.lexsort((np.arange(len(messages)), messages.arbitration_id))
+    ids, first, count = np.unique(
+        messages.arbitration_id[order], return_index=True, return_counts=True
+    )
+    time_s, payload = messages.time_s[order], messages.payload[order]
     span = float(np.ptp(messages.time_s)) if len(messages) else 0.0
     duration = max(span if duration_s is None else float(duration_s), _SHORTEST_S)
-    early, median, late = _intervals(messages.time_s[order], first, count, duration)
+    early, median, late = _intervals(time_s, first, count, duration)
     none = len(ids) == 0
     return VehicleProfile(
         ids=ids,
@@ -173,21 +172,13 @@ def merge_profiles(profiles: Sequence[VehicleProfile]) -> VehicleProfile:
     )
 
 
-def departures(
-    messages: Messages,
-    profile: VehicleProfile,
-    changed: UInt64[np.ndarray, "messages"] | None = None,
-) -> Departures:
-    """How messages of a capture depart from a profile; nothing for ids it has not.
-
-    `changed` are the capture's `changed_bits` at these messages, where they are not all of it.
-    """
+def departures(messages: Messages, profile: VehicleProfile) -> Departures:
+    """How every message of a capture departs from a profile; nothing for ids it has not."""
     row, known = profile.rows(messages.arbitration_id)
     if not len(profile):
         nothing = np.zeros(len(messages), np.float32)
         return Departures(profile, row, known, nothing, nothing, nothing, known)
     payload = messages.payload
-    changed = changed_bits(messages) if changed is None else changed
     wrong = np.bitwise_count((payload & ~profile.ever[row]) | (~payload & profile.always[row]))
     # Of the n messages after the middle one m showed something new, so the next does in
     # (m + 1/2) / (n + 2) of all cases: as if half a message had, and one and a half had not.
@@ -200,7 +191,7 @@ def departures(
         known=known,
         wrong_bits=np.where(known, wrong, 0).astype(np.float32),
         novelty=novelty.astype(np.float32),
-        surprise=np.where(known, _surprise(changed, profile, row), 0).astype(np.float32),
+        surprise=np.where(known, _surprise(messages, profile, row), 0).astype(np.float32),
         wrong_length=length,
     )
 
@@ -254,13 +245,22 @@ def _intervals(
     duration_s: float,
 ) -> tuple[Float64[np.ndarray, "ids"], Float64[np.ndarray, "ids"], Float64[np.ndarray, "ids"]]:
     """Early, median and late interval of each id; one that came once has the whole time."""
-    found = np.full((3, len(first)), duration_s)
-    for place, (begin, size) in enumerate(zip(first.tolist(), count.tolist(), strict=True)):
-        if size > 1:
-            gap = np.maximum(np.diff(time_s[begin : begin + size]), _SHORTEST_S)
-            gap.sort()
-            found[:, place] = [gap[int((size - 2) * share)] for share in (_EARLY, 0.5, _LATE)]
-    return found[0], found[1], found[2]
+    owner = np.repeat(np.arange(len(first)), count)
+    gap = np.diff(time_s, prepend=0)
+    inner = np.ones(len(time_s), bool)
+    inner[first] = False
+    owner, gap = owner[inner], np.maximum(gap[inner], _SHORTEST_S)
+    gap = gap[np.lexsort((gap, owner))]
+    begin, pairs = np.searchsorted(owner, np.arange(len(first))), count - 1
+    several = pairs > 0
+
+    def quantile(share: float) -> Float64[np.ndarray, "ids"]:
+        place = begin + (np.maximum(pairs - 1, 0) * share).astype(np.int64)
+        found = np.full(len(first), duration_s)
+        found[several] = gap[place[several]]
+        return found
+
+    return quantile(_EARLY), quantile(0.5), quantile(_LATE)
 
 
 def _news(
@@ -283,9 +283,10 @@ def _commonest(
     first: Int64[np.ndarray, "ids"],
     count: Int64[np.ndarray, "ids"],
 ) -> UInt8[np.ndarray, "ids"]:
-    spans = zip(first.tolist(), count.tolist(), strict=True)
-    found = [np.bincount(dlc[begin : begin + size]).argmax() for begin, size in spans]
-    return np.array(found, dtype=np.uint8)
+    owner = np.repeat(np.arange(len(first)), count)
+    seen = np.zeros((len(first), 256), np.int64)
+    np.add.at(seen, (owner, dlc), 1)
+    return seen.argmax(axis=1).astype(np.uint8)
 
 
 def _flip_rates(
@@ -308,30 +309,23 @@ def _flip_rates(
     return ((total + _FLIPS_BEFORE) / (pairs + 2 * _FLIPS_BEFORE)).astype(np.float32)
 
 
-def changed_bits(messages: Messages) -> UInt64[np.ndarray, "messages"]:
-    """The payload bits of each message of a capture that the id's message before had otherwise."""
-    ids, order = grouped(messages.arbitration_id.astype(np.int64))
-    payload = messages.payload[order]
-    flips = payload ^ np.roll(payload, 1)
-    flips[np.flatnonzero(np.diff(ids, prepend=-1))] = 0
-    changed = np.empty_like(flips)
-    changed[order] = flips
-    return changed
-
-
 def _surprise(
-    changed: UInt64[np.ndarray, "messages"],
-    profile: VehicleProfile,
-    row: Int64[np.ndarray, "messages"],
+    messages: Messages, profile: VehicleProfile, row: Int64[np.ndarray, "messages"]
 ) -> Float32[np.ndarray, "messages"]:
     """Negative log rate of each bit that changed since the id's message before, summed."""
-    cost = -np.log(profile.flips)
-    found = np.zeros(len(changed), np.float32)
-    some = np.flatnonzero(changed)
-    for begin in range(0, len(some), _CHUNK):
-        part = some[begin : begin + _CHUNK]
-        found[part] = np.einsum("ij,ij->i", _bits(changed[part]), cost[row[part]])
-    return found
+    order = np.lexsort((np.arange(len(messages)), messages.arbitration_id))
+    payload, ids = messages.payload[order], messages.arbitration_id[order]
+    flips = payload ^ np.roll(payload, 1)
+    flips[np.flatnonzero(np.diff(ids.astype(np.int64), prepend=-1))] = 0
+    cost, sorted_rows = -np.log(profile.flips), row[order]
+    found = np.zeros(len(messages), np.float32)
+    changed = np.flatnonzero(flips)
+    for begin in range(0, len(changed), _CHUNK):
+        some = changed[begin : begin + _CHUNK]
+        found[some] = np.einsum("ij,ij->i", _bits(flips[some]), cost[sorted_rows[some]])
+    unsorted = np.empty_like(found)
+    unsorted[order] = found
+    return unsorted
 
 
 def _bits(payload: UInt64[np.ndarray, "n"]) -> UInt8[np.ndarray, "n 64"]:

@@ -47,17 +47,6 @@ def find_raw_files(raw: Path, format: str) -> tuple[list[RawFile], list[str]]:
     """
     if format not in FORMATS:
         raise DataError(f"no reader for '{format}'", hint=did_you_mean(format, list(FORMATS)))
-    return find_captures(raw, format, SUFFIXES[format])
-
-
-def find_captures(
-    raw: Path, format: str, suffixes: tuple[str, ...]
-) -> tuple[list[RawFile], list[str]]:
-    """The same of files that end in `suffixes`, whatever their format is called.
-
-    Raises:
-        DataError: `raw` does not exist or can't be read, or holds no capture.
-    """
     if raw.is_file():
         return [RawFile(raw, raw.name, None, "train")], []
     entries = _entries(raw)
@@ -68,15 +57,15 @@ def find_captures(
         folder = path.parent.name if folders else None
         role = _role(path.parent.name) if folders else None
         file = RawFile(path, path.relative_to(raw).as_posix(), folder, role or "train")
-        first = files.setdefault((folder, file.name), file) if _is_capture(path, suffixes) else None
+        first = files.setdefault((folder, file.name), file) if _is_capture(path, format) else None
         if first is not file:
-            why = f"same name as {first.source}" if first else _why_not(path, suffixes)
+            why = f"same name as {first.source}" if first else _why_not(path, format)
             ignored.append(f"{file.source} ({why})")
     if folders:
         others = [e for e in entries if e not in folders]
         ignored += [f"{e.name} (not a train_* or test_* folder)" for e in others]
     if not files:
-        raise _nothing(raw, format, suffixes, entries)
+        raise _nothing(raw, format, entries)
     return list(files.values()), ignored
 
 
@@ -97,7 +86,7 @@ def _role(folder: str) -> Role | None:
     return next((role for start, role in _ROLES.items() if folder.startswith(start)), None)
 
 
-def _why_not(path: Path, suffixes: tuple[str, ...]) -> str | None:
+def _why_not(path: Path, format: str) -> str | None:
     """Why `path` is no capture, or None when it is one."""
     name = path.name.lower()
     if path.is_dir():
@@ -106,21 +95,21 @@ def _why_not(path: Path, suffixes: tuple[str, ...]) -> str | None:
         return "hidden"
     if name.startswith(_DOCUMENTS):
         return "a document"
-    if not name.removesuffix(".gz").endswith(suffixes):
-        return f"not one of {_patterns(suffixes)}"
+    if not name.removesuffix(".gz").endswith(SUFFIXES[format]):
+        return f"not one of {_patterns(format)}"
     return None
 
 
-def _is_capture(path: Path, suffixes: tuple[str, ...]) -> bool:
-    return _why_not(path, suffixes) is None
+def _is_capture(path: Path, format: str) -> bool:
+    return _why_not(path, format) is None
 
 
-def _patterns(suffixes: tuple[str, ...]) -> str:
-    return ", ".join(f"*{suffix}[.gz]" for suffix in suffixes)
+def _patterns(format: str) -> str:
+    return ", ".join(f"*{suffix}[.gz]" for suffix in SUFFIXES[format])
 
 
-def _nothing(raw: Path, format: str, suffixes: tuple[str, ...], entries: list[Path]) -> DataError:
-    looked_for = f"train_* and test_* folders, or files {_patterns(suffixes)}"
+def _nothing(raw: Path, format: str, entries: list[Path]) -> DataError:
+    looked_for = f"train_* and test_* folders, or files {_patterns(format)}"
     inner = [e for e in entries if e.is_dir() and any(_role(p.name) for p in _entries(e))]
     hint = f"did you mean '{inner[0]}'?" if inner else "check --raw, and the dataset's format"
     return DataError(f"no {format} capture in '{raw}': looked for {looked_for}", hint=hint)

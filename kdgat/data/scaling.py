@@ -6,13 +6,11 @@ little: they have a larger floor, and are 0 (nothing out of the ordinary) where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
-
-from kdgat.data.moments import Blocks, Moments, moments_by_pairs, moments_by_row
 
 _SMALLEST_STD = 1e-3
 """A feature that hardly varies in benign traffic is not blown up by more than this."""
@@ -46,27 +44,18 @@ class Scaler:
         `names` are those of the first columns of `x`; the columns after them, which encode an id,
         are left as they are.
         """
-        return cls.fit_blocks(lambda: iter((x,)), lambda: iter((edge_attr,)), clip, names)
-
-    @classmethod
-    def fit_blocks(
-        cls, nodes: Blocks, edges: Blocks, clip: float, names: Sequence[str] = ()
-    ) -> Scaler:
-        """`fit` for what is not in memory at once; the cut into blocks changes nothing."""
-        mean, std = _listed(moments_by_row(nodes), _SMALLEST_STD)
+        mean, std = _moments(x)
         profile = [i for i, name in enumerate(names) if name.startswith("profile_")]
         if profile:
-            measured = moments_by_pairs(lambda: _measured(nodes(), profile))
-            measured = measured or moments_by_pairs(lambda: (x[:, profile] for x in nodes()))
-            assert measured is not None, "benign windows have nodes"
-            departures = zip(profile, *_listed(measured, _SMALLEST_DEPARTURE), strict=True)
-            for i, centre, spread in departures:
+            there = x[:, profile[0]] > 0
+            measured = x[there][:, profile] if there.any() else x[:, profile]
+            floor = _SMALLEST_DEPARTURE
+            for i, (centre, spread) in zip(profile, _each(measured, floor), strict=True):
                 mean[i], std[i] = centre, spread
             mean[profile[0]], std[profile[0]] = 0.0, 1.0
-        for i in range(len(names), len(mean)) if names else ():
+        for i in range(len(names), x.shape[1]) if names else ():
             mean[i], std[i] = 0.0, 1.0
-        around = _listed(moments_by_row(edges), _SMALLEST_STD)
-        return cls(mean, std, *around, clip=clip, profile=profile)
+        return cls(mean, std, *_moments(edge_attr), clip=clip, profile=profile)
 
     def nodes(
         self, x: Float32[np.ndarray, "nodes features"]
@@ -85,17 +74,17 @@ class Scaler:
         return _scaled(edge_attr, self.edge_mean, self.edge_std, self.clip)
 
 
-def _measured(
-    blocks: Iterator[Float32[np.ndarray, "rows features"]], profile: Sequence[int]
-) -> Iterator[Float32[np.ndarray, "rows profile"]]:
-    """Columns of the departures, where there is a profile to depart from."""
-    for x in blocks:
-        yield x[x[:, profile[0]] > 0][:, profile]
+def _moments(
+    values: Float32[np.ndarray, "rows features"],
+) -> tuple[list[float], list[float]]:
+    mean = values.mean(axis=0, dtype=np.float64)
+    std = np.maximum(values.std(axis=0, dtype=np.float64), _SMALLEST_STD)
+    return mean.tolist(), std.tolist()
 
 
-def _listed(moments: Moments, floor: float) -> tuple[list[float], list[float]]:
-    mean, std = moments
-    return mean.tolist(), np.maximum(std, floor).tolist()
+def _each(values: Float32[np.ndarray, "rows features"], floor: float) -> list[tuple[float, float]]:
+    mean, std = _moments(values)
+    return [(centre, max(spread, floor)) for centre, spread in zip(mean, std, strict=True)]
 
 
 def _scaled(

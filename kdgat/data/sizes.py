@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from kdgat.data.sequences import MESSAGE_BYTES
 from kdgat.errors import DataError
 
 _GRAPH_BYTES = (8, 8, 8, 8, 4, 8)
@@ -35,16 +34,12 @@ class GraphSizes:
         rows = (4 * features[0] * nodes, 8 * edges, 4 * features[1] * edges)
         return (*rows, *(each * (len(self) + 1) for each in _GRAPH_BYTES))
 
-    def sequence_blocks(self, window_messages: int) -> tuple[int, ...]:
-        """Bytes of each tensor of the windows' messages, for models that read them."""
-        return tuple(each * window_messages * len(self) for each in MESSAGE_BYTES)
-
 
 def read_sizes(folder: Path, *, benign_only: bool) -> GraphSizes:
     """Sizes of the graphs of a store on disk.
 
     Args:
-        folder: where a store with labels was written.
+        folder: where `save_store` wrote it, with labels.
         benign_only: leave out windows with an attack message.
 
     Raises:

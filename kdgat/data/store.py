@@ -7,8 +7,8 @@ windows before it may know which are attacks.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tokenize import TokenError
 
@@ -17,10 +17,11 @@ import torch
 from jaxtyping import Float32, Float64, Int8, Int32, Int64
 from torch import Tensor
 
+from kdgat.data.graphs import Graphs
+from kdgat.data.measured import UNPROFILED
 from kdgat.data.sealing import need_unsealed
-from kdgat.data.sequence_store import Sequences, open_sequences
 from kdgat.errors import DataError
-from kdgat.ledger.files import atomic_path
+from kdgat.ledger.files import atomic_path, write_json
 
 STORE_VERSION = 2
 _ARRAYS = {
@@ -34,8 +35,7 @@ _ARRAYS = {
     "capture": torch.int32,
     "reference": torch.int8,
 }
-LABELS = "attack_messages"
-"""The array that is read only when it is asked for."""
+_LABELS = "attack_messages"
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ class GraphStore:
 
     `edge_index` counts nodes within their graph. `capture` is a position in `captures`; times are
     seconds on that capture's own clock. `reference` says what a window is measured against
-    (`kdgat.data.measured`). `attack_messages` is None until labels are read, `sequences` where no
-    model asked for them.
+    (`kdgat.data.measured`). `attack_messages` is None until labels are read.
     """
 
     x: Float32[Tensor, "nodes features"]
@@ -69,7 +68,6 @@ class GraphStore:
     captures: tuple[CaptureLabel, ...]
     window_messages: int
     attack_messages: Int64[Tensor, "graphs"] | None = None
-    sequences: Sequences | None = None
 
     def __len__(self) -> int:
         return len(self.node_ptr) - 1
@@ -94,29 +92,55 @@ class GraphStore:
         """The same store resident on a device."""
         moved = {name: getattr(self, name).to(device) for name in _ARRAYS}
         if self.attack_messages is not None:
-            moved[LABELS] = self.attack_messages.to(device)
-        sequences = None if self.sequences is None else self.sequences.to(device)
-        return GraphStore(
-            captures=self.captures,
-            window_messages=self.window_messages,
-            sequences=sequences,
-            **moved,
-        )
+            moved[_LABELS] = self.attack_messages.to(device)
+        return GraphStore(captures=self.captures, window_messages=self.window_messages, **moved)
+
+
+def save_store(
+    folder: Path,
+    graphs: Graphs,
+    capture: Int32[np.ndarray, "graphs"],
+    captures: Sequence[CaptureLabel],
+    attack_messages: Int64[np.ndarray, "graphs"] | None,
+    window_messages: int,
+    reference: Int8[np.ndarray, "graphs"] | None = None,
+) -> None:
+    """Write a store, whole or not at all; without labels it is blind until `save_labels`.
+
+    Without `reference` no window is measured against anything.
+    """
+    if reference is None:
+        reference = np.full(len(graphs), UNPROFILED, dtype=np.int8)
+    arrays = {**vars(graphs), "capture": capture, "reference": reference}
+    if attack_messages is not None:
+        arrays[_LABELS] = attack_messages
+    with atomic_path(folder) as aside:
+        aside.mkdir()
+        for name, array in arrays.items():
+            np.save(aside / f"{name}.npy", array)
+        summary = {
+            "version": STORE_VERSION,
+            "graphs": len(graphs),
+            "nodes": len(graphs.x),
+            "edges": graphs.edge_index.shape[1],
+            "window_messages": window_messages,
+            "captures": [asdict(label) for label in captures],
+        }
+        write_json(aside / "store.json", summary)
 
 
 def save_labels(folder: Path, attack_messages: Int64[np.ndarray, "graphs"]) -> None:
     """Write the attack messages of each graph beside a blind store."""
-    with atomic_path(folder / f"{LABELS}.npy") as aside, aside.open("wb") as file:
+    with atomic_path(folder / f"{_LABELS}.npy") as aside, aside.open("wb") as file:
         np.save(file, attack_messages)
 
 
-def open_store(folder: Path, *, labels: bool, sequences: bool = False) -> GraphStore:
+def open_store(folder: Path, *, labels: bool) -> GraphStore:
     """Open a store, memory-mapped.
 
     Args:
-        folder: where `writing_store` made it.
+        folder: where `save_store` wrote it.
         labels: whether to read which windows are attacks.
-        sequences: whether to open the windows' messages, which `write_sequences` wrote.
 
     Raises:
         RuntimeError: labels are asked for while they are under seal.
@@ -128,12 +152,11 @@ def open_store(folder: Path, *, labels: bool, sequences: bool = False) -> GraphS
         summary = json.loads((folder / "store.json").read_bytes())
         if summary["version"] != STORE_VERSION:
             raise ValueError(f"version {summary['version']} where {STORE_VERSION} is expected")
-        names = (*_ARRAYS, LABELS) if labels else _ARRAYS
+        names = (*_ARRAYS, _LABELS) if labels else _ARRAYS
         tensors = {name: _mapped(folder / f"{name}.npy") for name in names}
         _check(tensors, summary)
         captures = tuple(CaptureLabel(**label) for label in summary["captures"])
         window = int(summary["window_messages"])
-        heard = open_sequences(folder, summary["graphs"], window) if sequences else None
     except FileNotFoundError as error:
         raise DataError(
             f"graphs '{error.filename}' are missing",
@@ -144,7 +167,7 @@ def open_store(folder: Path, *, labels: bool, sequences: bool = False) -> GraphS
             f"graphs in '{folder}' can't be read: {error}",
             hint=f"delete '{folder}'; the same command makes it again",
         ) from error
-    return GraphStore(captures=captures, window_messages=window, sequences=heard, **tensors)
+    return GraphStore(captures=captures, window_messages=window, **tensors)
 
 
 def _mapped(path: Path) -> Tensor:

@@ -189,8 +189,6 @@ class PaperConfig(Config):
     """What is written."""
     check: tuple[Check, ...] = (Check(),)
     """What is compared."""
-    assets: dict[str, str] = Field(default_factory=dict)
-    """Assets by name, each with the place below the paper's folder where it is linked."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from kdgat.errors import KnowledgeError
@@ -23,7 +22,7 @@ from kdgat.knowledge.papers_output import (
 from kdgat.knowledge.papers_text import Place, places
 from kdgat.knowledge.papers_values import Answer, Answers
 
-Where = Literal["text", "table", "pattern", "generated", "asset"]
+Where = Literal["text", "table", "pattern", "generated"]
 _NOTHING = Answer("", "", "", (), (), (), (), "", "", None)
 
 
@@ -92,23 +91,7 @@ def read_paper(paper: Paper, answers: Answers) -> Seen:
         reason = f"the pattern '{pattern.regex:.60}' fits nothing in the files"
         answer = answers.found.get(pattern.value)
         seen.drifts.append(_drift(paper.shown, 0, pattern.value, "", answer, "pattern", reason))
-    seen.drifts += [
-        _drift(paper.shown, 0, name, place, None, "asset", reason)
-        for name, place in paper.config.assets.items()
-        if (reason := _why_not_linked(paper, name, place))
-    ]
     return seen
-
-
-def _why_not_linked(paper: Paper, name: str, place: str) -> str:
-    """What is wrong with an asset of the paper; nothing, where it is linked as it should be."""
-    path = paper.folder / place
-    command = f"`kdgat assets link {name} {Path(paper.shown).parent / place}`"
-    if path.is_symlink():
-        return "" if path.exists() else f"the link leads nowhere: {command} makes it anew"
-    if path.exists():
-        return f"the asset is copied: remove it, then {command}"
-    return f"the asset is not linked: {command}"
 
 
 def _compare(paper: Paper, shown: str, place: Place, answers: Answers, seen: Seen) -> None:

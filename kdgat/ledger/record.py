@@ -14,8 +14,6 @@ from typing import Any, get_origin, get_type_hints
 from kdgat.errors import RunError
 from kdgat.ledger.states import State
 
-IMPORTED_VERSION = 0
-"""Stage version of a run that another program made: no stage of ours did its work."""
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}[0-9a-f]{4}")
 
 
@@ -61,11 +59,6 @@ class RunRecord:
         return self.teacher is not None
 
     @property
-    def imported(self) -> bool:
-        """Whether another program made it, and its figures were brought in."""
-        return self.stage_version == IMPORTED_VERSION
-
-    @property
     def name(self) -> str:
         """A name to read: dataset, model, size, and kd where a teacher took part."""
         return f"{self.dataset}-{self.model}-{self.size}{'-kd' if self.distilled else ''}"
@@ -104,19 +97,6 @@ def record_from(path: Path) -> RunRecord:
     except (TypeError, ValueError) as error:
         fault = str(error).replace("RunRecord.__init__() ", "")
         raise RunError(f"'{path}' is no whole run record: {fault}", hint=hint) from error
-
-
-def refuse_imported(record: RunRecord) -> None:
-    """Refuse what takes a model of ours.
-
-    Raises:
-        RunError: the run was imported.
-    """
-    if record.imported:
-        raise RunError(
-            f"run '{record.run_id}' was imported: kdgat has its figures, and no model it can use",
-            hint=f"train one here: kdgat train dataset={record.dataset}",
-        )
 
 
 def _run_ids(value: object) -> tuple[str, ...]:

@@ -63,8 +63,7 @@ def find_run(
         runs: the ledger.
         reference: a run id, the beginning of one, or `latest`.
         accept: which runs `latest` may be; only completed ones are considered.
-        journal: says which runs were archived or removed; `latest` is none of
-            those, nor an imported one.
+        journal: says which runs were archived or removed; `latest` is none of those.
 
     Raises:
         RunError: none fits, several do, or the one named can't be read.
@@ -73,8 +72,7 @@ def find_run(
         standing = journal.standing()
         away = standing.archived | standing.removed
         for folder, record in readable(run_folders(runs)):
-            theirs = record.imported or record.run_id in away
-            if record.state is State.COMPLETED and not theirs and accept(record):
+            if record.state is State.COMPLETED and record.run_id not in away and accept(record):
                 return folder
         raise RunError(
             "no completed run fits 'latest' here",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kdgat.errors import RunError
-from kdgat.ledger.record import RunRecord, refuse_imported
+from kdgat.ledger.record import RunRecord
 from kdgat.ledger.states import State
 
 
@@ -11,9 +11,8 @@ def need_trained(record: RunRecord) -> None:
     """Refuse a run that has no finished model of its own.
 
     Raises:
-        RunError: the run was imported, is an evaluation, or did not complete.
+        RunError: the run is an evaluation, or did not complete.
     """
-    refuse_imported(record)
     if record.subject is not None:
         raise RunError(
             f"run '{record.run_id}' is an evaluation of '{record.subject}' and has no model",

@@ -27,10 +27,7 @@ from kdgat.ledger.files import content_hash, write_json
 from kdgat.memory.spec import StepPrograms, StepSpec
 
 _PACKAGE = Path(__file__).parent.parent
-_TRACED_CODE = (
-    "data/batches.py", "data/packing.py", "data/sequence_store.py", "data/sequences.py", "memory",
-    "models", "training",
-)  # fmt: skip
+_TRACED_CODE = ("data/batches.py", "data/packing.py", "memory", "models", "training")
 """Where a change may change what a step allocates."""
 
 

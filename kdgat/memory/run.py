@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kdgat.configs.model import READS_MESSAGES, ModelConfig
+from kdgat.configs.model import ModelConfig
 from kdgat.configs.resources import Gpu
 from kdgat.configs.run import RunConfig, json_digest
 from kdgat.data.sizes import GraphSizes
@@ -86,9 +86,6 @@ def plan_run(
         expandable_segments=expandable_segments,
     )
     blocks = tuple(block for each in sizes for block in each.store_blocks(features))
-    if config.model.kind in READS_MESSAGES:
-        window = config.data.window_messages
-        blocks += tuple(block for each in sizes for block in each.sequence_blocks(window))
     room = RESIDENT_SHARE * total
     resident = on_host or sum(blocks) < room
     answers = _answer_blocks(config, sizes, features, teacher, resident)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kdgat.configs.model import READS_MESSAGES, ModelConfig, VgaeConfig
+from kdgat.configs.model import ModelConfig, VgaeConfig
 from kdgat.configs.run import RunConfig
 from kdgat.data.packing import PeakCost
 from kdgat.memory.affine import Block, StepProgram
@@ -43,14 +43,7 @@ class StepSpec:
             "resident": self.resident,
             "terms": sorted(self.terms()),
             "cached": self.cached,
-            "messages": self.messages,
         }
-
-    @property
-    def messages(self) -> int:
-        """Messages of a window that the model takes one by one; none where it reads graphs."""
-        reads = self.config.model.kind in READS_MESSAGES
-        return self.config.data.window_messages if reads else 0
 
     def terms(self) -> frozenset[Term]:
         """What a distilled student's loss is made of."""

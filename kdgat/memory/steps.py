@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from kdgat.data.batches import GraphBatch, collate
-from kdgat.data.sequence_store import Sequences
-from kdgat.data.sequences import MESSAGE_FEATURE_NAMES
 from kdgat.data.store import GraphStore
 from kdgat.memory.affine import PROBES, Shape, fit_step
 from kdgat.memory.kernels import CudaAutocast
@@ -103,7 +101,7 @@ def trace_model(spec: StepSpec, model: nn.Module, shapes: Sequence[Shape]) -> St
     recorder.know(weights)
     stepper = _Stepper(spec, model, objective, optimizer, recorder)
     with recorder:
-        store = _fake_store(spec)
+        store = _fake_store(spec.features)
         stepper.train(store, shapes[-1])
         resident = [each.nbytes for each in weights]
         resident += [
@@ -188,18 +186,7 @@ class _Stepper:
             index=index,
             y=torch.empty(shape.graphs, dtype=torch.long),
             reference=torch.empty(shape.graphs, dtype=torch.int8),
-            **self._messages(shape.graphs),
         )
-
-    def _messages(self, graphs: int) -> dict[str, torch.Tensor]:
-        """The messages of a batch, where the model reads them."""
-        window = self.spec.messages
-        if not window:
-            return {}
-        return {
-            "messages": torch.empty(graphs, window, len(MESSAGE_FEATURE_NAMES)),
-            "message_node": torch.empty(graphs, window, dtype=torch.long),
-        }
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
@@ -234,12 +221,8 @@ def _fake_answers(spec: StepSpec) -> CachedAnswers | None:
     return CachedAnswers(answers, answers)
 
 
-def _fake_store(spec: StepSpec) -> GraphStore:
-    graphs, features, window = _STORED_GRAPHS, spec.features, spec.messages
-    sequences = None
-    if window:
-        values = torch.empty(graphs, window, len(MESSAGE_FEATURE_NAMES), dtype=torch.float16)
-        sequences = Sequences(values, torch.empty(graphs, window, dtype=torch.int16))
+def _fake_store(features: tuple[int, int]) -> GraphStore:
+    graphs = _STORED_GRAPHS
     return GraphStore(
         x=torch.empty(graphs, features[0]),
         edge_index=torch.empty(2, graphs, dtype=torch.int32),
@@ -251,7 +234,6 @@ def _fake_store(spec: StepSpec) -> GraphStore:
         capture=torch.empty(graphs, dtype=torch.int32),
         reference=torch.empty(graphs, dtype=torch.int8),
         captures=(),
-        window_messages=max(1, window),
-        sequences=sequences,
+        window_messages=1,
         attack_messages=torch.empty(graphs, dtype=torch.long),
     )

@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from math import comb
 from typing import cast
 
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from kdgat.configs.lattice import need_lattice
 from kdgat.configs.model import FusionConfig
 from kdgat.data.batches import GraphBatch
 from kdgat.data.measured import OWN
+from kdgat.errors import ConfigError
 
+MOST_ACTIONS = 2_000
+"""Weights that a policy chooses from at most."""
 _SIGNAL_LIMIT = 8.0
 _SIGNAL_SCALE = 4.0
 _LEAST = 1e-9
@@ -198,8 +201,14 @@ def lattice(scorers: int, actions: int) -> Float32[Tensor, "actions scorers"]:
     Raises:
         ConfigError: there are over 2,000 of them.
     """
-    need_lattice(scorers, actions)
     steps = actions - 1
+    count = comb(steps + scorers - 1, scorers - 1)
+    if count > MOST_ACTIONS:
+        raise ConfigError(
+            f"model.actions = {actions} with {scorers} models makes {count:,} weights to choose "
+            f"from, and {MOST_ACTIONS:,} are the most",
+            hint="lower model.actions, or name fewer model.scorers",
+        )
     # Weights are the gaps between bars among steps: each choice of places is one vector.
     rows = []
     for bars in combinations(range(steps + scorers - 1), scorers - 1):

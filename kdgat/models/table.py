@@ -12,7 +12,6 @@ from torch import nn
 from kdgat.configs.model import ModelConfig
 from kdgat.errors import ConfigError
 from kdgat.models.gat import GatClassifier
-from kdgat.models.gru import WindowGru
 from kdgat.models.id_frequency import IdFrequency
 from kdgat.models.mlp import WindowMlp
 from kdgat.models.profile import ProfileDetector
@@ -22,7 +21,6 @@ from kdgat.models.vgae import VariationalGraphAutoencoder
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "gat": GatClassifier,
     "vgae": VariationalGraphAutoencoder,
-    "gru": WindowGru,
     "gradient_boosting": BoostedTrees,
     "mlp": WindowMlp,
     "profile": ProfileDetector,

@@ -62,29 +62,19 @@ def create_question(ws: Workspace, settings: Mapping[str, Any], body: str) -> Qu
         QuestionError: a setting is wrong; then nothing is written.
         StorageError: the file system refused.
     """
-    title, text = _new(settings, body)
+    given = {**settings, "title": checked_title(str(settings["title"]))}
+    text = new_text(given, body)
+    _check_text(text)
     while True:
-        number = _next_number(ws)
+        number = max((number_of(path) or 0 for path in question_files(ws)), default=0) + 1
         with _claim(ws, number, patience_s=0.0) as number:
             # What was written between the look and the claim is there by now.
             if any(number_of(path) == number for path in question_files(ws)):
                 continue
-            path = questions_folder(ws) / f"{number:04d}-{slug(title)}.md"
+            path = questions_folder(ws) / f"{number:04d}-{slug(given['title'])}.md"
             question = question_of(text, path, ws.show(path))
             write_text(path, text)
             return question
-
-
-def question_text(ws: Workspace, settings: Mapping[str, Any], body: str) -> tuple[str, str]:
-    """The file that `create_question` would write, and its text; nothing is written.
-
-    Raises:
-        QuestionError: a setting is wrong.
-    """
-    title, text = _new(settings, body)
-    path = questions_folder(ws) / f"{_next_number(ws):04d}-{slug(title)}.md"
-    question_of(text, path, ws.show(path))
-    return ws.show(path), text
 
 
 def change_question(
@@ -161,18 +151,6 @@ def _file_of(ws: Workspace, question_id: str) -> Path:
         names = " and ".join(f"'{ws.show(each)}'" for each in found)
         raise QuestionError(f"{names} have one number", hint="rename one of them")
     return found[0]
-
-
-def _new(settings: Mapping[str, Any], body: str) -> tuple[str, str]:
-    """The title and the whole text of a new question."""
-    given = {**settings, "title": checked_title(str(settings["title"]))}
-    text = new_text(given, body)
-    _check_text(text)
-    return given["title"], text
-
-
-def _next_number(ws: Workspace) -> int:
-    return max((number_of(path) or 0 for path in question_files(ws)), default=0) + 1
 
 
 def _check_text(text: str) -> None:

@@ -12,44 +12,31 @@ from kdgat.runs.compare import compare as compare_ids
 from kdgat.runs.effect import Effect
 from kdgat.runs.effect import effect as effect_of
 from kdgat.runs.history import History, open_history
-from kdgat.runs.leaderboard import UNKNOWN, LeaderboardTable, Standing
+from kdgat.runs.leaderboard import LeaderboardTable, Standing
 from kdgat.runs.leaderboard import leaderboard as standings
 from kdgat.runs.pareto import Cost, ParetoFront
 from kdgat.runs.pareto import pareto as fronts_of
 from kdgat.runs.protocols import each_protocol
 from kdgat.runs.registry import run_named
 from kdgat.runs.scores import Question, scenario_named
-from kdgat.tabular import Grid, Tabular
 from kdgat.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Leaderboard(Tabular):
+class Leaderboard:
     """One table for each set of models that may be compared; real data first."""
 
     tables: tuple[LeaderboardTable, ...]
     notes: tuple[str, ...]
     """What is left out, and what to know before believing the ranks."""
 
-    def grids(self) -> tuple[Grid, ...]:
-        """One for each table: what may not be compared is never shown as one."""
-        return tuple(grid for table in self.tables for grid in table.grids())
-
-    def remarks(self) -> tuple[str, ...]:
-        """Where a baseline is ahead, and the notes."""
-        return (*(line for table in self.tables for line in table.remarks()), *self.notes)
-
 
 @dataclass(frozen=True)
-class ParetoFronts(Tabular):
+class ParetoFronts:
     """One front for each set of models that may be compared; real data first."""
 
     fronts: tuple[ParetoFront, ...]
     notes: tuple[str, ...]
-
-    def grids(self) -> tuple[Grid, ...]:
-        """One for each front."""
-        return tuple(grid for front in self.fronts for grid in front.grids())
 
 
 def leaderboard(
@@ -208,11 +195,6 @@ def _notes(
         notes.append(
             "configs > 1: the best of so many was chosen on these test windows, and looks better "
             "than it is"
-        )
-    if any(table.protocol.startswith(UNKNOWN) for table in tables):
-        notes.append(
-            "imported figures were made elsewhere: nobody here knows what their models saw of a "
-            "test capture, so they stand apart and can't be champion"
         )
     return (*notes, *_judged_apart(history, rows), *_left_out(history, question))
 

@@ -10,12 +10,11 @@ from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
 from kdgat.memory.calibration import Calibration, load_calibrations, save_calibrations
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class CalibrationReport(Tabular):
+class CalibrationReport:
     """Measured against predicted, by GPU type."""
 
     items: tuple[Calibration, ...]

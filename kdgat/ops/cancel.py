@@ -24,7 +24,6 @@ from kdgat.ops.jobs import LIVE, given_run, job_of
 from kdgat.slurm.client import Slurm
 from kdgat.slurm.poll import Polled, TaskStatus, poll
 from kdgat.slurm.reconcile import cancel_dependents, reconcile
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 _VERIFY_S = 20.0
@@ -49,7 +48,7 @@ class Cancelled:
 
 
 @dataclass(frozen=True)
-class Cancelling(Tabular):
+class Cancelling:
     """What was cancelled."""
 
     items: tuple[Cancelled, ...]

@@ -11,7 +11,6 @@ from kdgat.ledger.files import write_text
 from kdgat.slurm.cluster import Cluster, cluster_from, cluster_names, load_cluster
 from kdgat.slurm.spelling import slurm_name
 from kdgat.slurm.survey import Client, Difference, differences, merged, survey, to_toml
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 _NAMED = 3
@@ -34,7 +33,7 @@ class ClusterLine:
 
 
 @dataclass(frozen=True)
-class ClusterList(Tabular):
+class ClusterList:
     """Every described cluster; `broken` says what is wrong with the others."""
 
     items: tuple[ClusterLine, ...]

@@ -15,12 +15,10 @@ from kdgat.configs.fields import field_docs, leaves
 from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import DataError
-from kdgat.knowledge.papers_overrides import with_paper
 from kdgat.ledger.record import is_run_id
 from kdgat.ops.scorers import scorers_settled
 from kdgat.runs.registry import run_named
 from kdgat.stages.table import STAGES
-from kdgat.tabular import Listing
 from kdgat.workspace import Workspace
 
 
@@ -76,8 +74,8 @@ def ingested_datasets(ws: Workspace) -> dict[str, DatasetConfig]:
 
 
 def compose_config(ws: Workspace, overrides: Sequence[str]) -> RunConfig:
-    """One run's config, knowing the datasets and the papers of this workspace."""
-    return compose(with_paper(ws.root, overrides), ingested_datasets(ws))
+    """One run's config, knowing the datasets of this workspace."""
+    return compose(overrides, ingested_datasets(ws))
 
 
 def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
@@ -90,18 +88,17 @@ def show_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> ConfigView:
     return ConfigView(config.digest() if known else None, values, docs)
 
 
-def explain_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> Listing[FieldOrigin]:
+def explain_config(ws: Workspace, *, overrides: Sequence[str] = ()) -> tuple[FieldOrigin, ...]:
     """Each field, and whether an override, a preset or a default set it."""
     config = compose_config(ws, overrides)
-    given = with_paper(ws.root, overrides)
-    docs, found = field_docs(config.model.kind), origins(given, ingested_datasets(ws))
+    docs, found = field_docs(config.model.kind), origins(overrides, ingested_datasets(ws))
     values = leaves(config.model_dump(mode="json"))
-    return Listing(
+    return tuple(
         FieldOrigin(name, value, found[name], docs.get(name, "")) for name, value in values.items()
     )
 
 
-def diff_configs(ws: Workspace, first: str, second: str) -> Listing[FieldDifference]:
+def diff_configs(ws: Workspace, first: str, second: str) -> tuple[FieldDifference, ...]:
     """The fields in which two runs differ; each is a run id, or `latest`.
 
     Raises:
@@ -111,18 +108,18 @@ def diff_configs(ws: Workspace, first: str, second: str) -> Listing[FieldDiffere
     return _differences(one, two)
 
 
-def list_experiments(ws: Workspace) -> Listing[Experiment]:  # noqa: ARG001
+def list_experiments(ws: Workspace) -> tuple[Experiment, ...]:  # noqa: ARG001
     """Every named experiment."""
     kinds = {stage.kind for stage in STAGES.values()}
-    return Listing(
+    return tuple(
         Experiment(name, overrides, overrides[1].removeprefix("model=") in kinds)
         for name, overrides in experiments().items()
     )
 
 
-def _differences(one: Mapping[str, Any], two: Mapping[str, Any]) -> Listing[FieldDifference]:
+def _differences(one: Mapping[str, Any], two: Mapping[str, Any]) -> tuple[FieldDifference, ...]:
     names = [*one, *(name for name in two if name not in one)]
-    return Listing(
+    return tuple(
         FieldDifference(name, one.get(name), two.get(name))
         for name in names
         if one.get(name) != two.get(name)

@@ -13,13 +13,11 @@ from pydantic import ValidationError
 from kdgat.configs.dataset import DATASETS, DatasetConfig, Format
 from kdgat.data.captures import DatasetManifest, load_manifest
 from kdgat.data.splits import CaptureSplit
-from kdgat.data.tables.mapping import DATASET_FILE, load_mapping, mapping_file
 from kdgat.errors import ConfigError, DataError
 from kdgat.ops.config import compose_config, ingested_datasets
 from kdgat.ops.simulation import SIMULATED, is_whole, simulated_raw, simulation_mark
 from kdgat.progress import Progress, quiet
 from kdgat.stages.ingest import ingest as ingest_stage
-from kdgat.tabular import Listing
 from kdgat.workspace import Workspace
 
 
@@ -94,8 +92,7 @@ def ingest_data(
     Args:
         ws: the workspace.
         dataset: a known name, or a new one for captures of your own.
-        raw: folder with `train_*` and `test_*` folders, a folder of files, or one file; a folder
-            with a `dataset.toml` is read as that says.
+        raw: folder with `train_*` and `test_*` folders, a folder of files, or one file.
         format: of the raw files, for a new name.
         force: read again even what has not changed.
         progress: told of every capture.
@@ -106,10 +103,8 @@ def ingest_data(
         StorageError: the file system refused.
     """
     config = _dataset_config(ws, dataset, format)
-    if raw is None and simulation_mark(own := simulated_raw(ws, dataset)) is not None:
-        raw = own
     if raw is None:
-        if config.name != SIMULATED:
+        if config.provenance != SIMULATED:
             raise DataError(
                 f"the folder of the raw captures of '{dataset}' was not given",
                 hint=f"kdgat data ingest {dataset} --raw DIR",
@@ -120,7 +115,7 @@ def ingest_data(
                 f"there are no simulated captures in '{ws.show(raw)}'",
                 hint="kdgat data simulate",
             )
-    config = _as_mapped(_with_provenance(config, raw), raw, format)
+    config = _with_provenance(config, raw)
     manifest = ingest_stage(config, raw, ws.dataset(dataset), progress, force)
     return summarise(manifest)
 
@@ -154,11 +149,11 @@ def prepare_data(
     )
 
 
-def list_datasets(ws: Workspace) -> Listing[DatasetRow]:
+def list_datasets(ws: Workspace) -> tuple[DatasetRow, ...]:
     """Every dataset a config can name, and what of it is ingested here."""
     here = {path.parent.name for path in ws.data.glob("*/captures.json")}
     known = {**DATASETS, **ingested_datasets(ws)}
-    return Listing(_row(ws, name, known.get(name)) for name in sorted({*known, *here}))
+    return tuple(_row(ws, name, known.get(name)) for name in sorted({*known, *here}))
 
 
 def check_name(name: str) -> None:
@@ -223,20 +218,6 @@ def _dataset_config(ws: Workspace, name: str, format: str | None) -> DatasetConf
         return known if same else known.model_copy(update={"format": format})
     check_name(name)
     return DatasetConfig(name=name, format=cast(Format, format or "can_train_and_test"))
-
-
-def _as_mapped(config: DatasetConfig, raw: Path, format: str | None) -> DatasetConfig:
-    """A folder with a `dataset.toml` is a table, whatever its name was read as before."""
-    path = mapping_file(raw)
-    if path is None:
-        return config
-    if format not in (None, "table"):
-        raise ConfigError(
-            f"'{path}' says how '{config.name}' is read, and --format {format} says another way",
-            hint=f"leave out --format, or move {DATASET_FILE} away",
-        )
-    cite = load_mapping(path).citation or config.citation
-    return config.model_copy(update={"format": "table", "citation": cite})
 
 
 def _with_provenance(config: DatasetConfig, raw: Path) -> DatasetConfig:

@@ -15,7 +15,6 @@ from kdgat.data.captures import CaptureRecord, load_manifest, load_messages
 from kdgat.ledger.files import atomic_path
 from kdgat.ops.data import DatasetSummary, check_name, summarise
 from kdgat.progress import Progress, quiet
-from kdgat.tabular import Grid, Tabular, grid_of
 from kdgat.workspace import Workspace
 
 _COLUMNS = 3
@@ -42,19 +41,12 @@ class CaptureFigures:
 
 
 @dataclass(frozen=True)
-class DatasetDescription(Tabular):
+class DatasetDescription:
     """A dataset in figures, and the file of its picture."""
 
     summary: DatasetSummary
     captures: tuple[CaptureFigures, ...]
     plot: str
-
-    def grids(self) -> tuple[Grid, ...]:
-        """One row a capture."""
-        about = self.summary
-        title = f"{about.name}: {about.captures} captures, {about.provenance}"
-        labels = {"dataset": about.name, "provenance": about.provenance}
-        return (grid_of(self.captures, title=title, labels=labels),)
 
 
 def describe_dataset(

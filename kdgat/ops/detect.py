@@ -115,19 +115,19 @@ def detect(
         DataError: the log can't be read, its format can't be told, or it holds no window to score.
         CheckpointError: the run's best checkpoint is damaged.
     """
-    known = protocol_named(protocol)
+    known = _protocol(protocol)
     _check_format(format)
     _need_file(capture)
     options = {"threshold": threshold, "alpha": alpha}
     asked = {name: value for name, value in options.items() if value is not None}
-    evaluation_asked(EvaluationConfig(), asked)
+    _evaluation(EvaluationConfig(), asked)
     run = usable_run(ws, model)
     from kdgat.data.log_stream import LogStream
     from kdgat.data.sealing import labels_sealed
     from kdgat.stages.detect import Detector
 
     config = run.model.config
-    detector = Detector(run.model, run.prepared, known, evaluation_asked(config.evaluation, asked))
+    detector = Detector(run.model, run.prepared, known, _evaluation(config.evaluation, asked))
     name = "standard input" if capture == STDIN else capture
     prefix_s = config.data.prefix_s if known == "adapted" else None
     watch = _Watch(detector, on_window)
@@ -221,12 +221,7 @@ class _Watch:
         )
 
 
-def protocol_named(name: str) -> Protocol:
-    """The protocol of that name.
-
-    Raises:
-        ConfigError: there is none.
-    """
+def _protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise ConfigError(f"unknown protocol '{name}'", hint=did_you_mean(name, PROTOCOLS))
     return cast(Protocol, name)
@@ -237,12 +232,8 @@ def _check_format(format: str | None) -> None:
         raise ConfigError(f"unknown format '{format}'", hint=did_you_mean(format, FORMATS))
 
 
-def evaluation_asked(config: EvaluationConfig, asked: dict[str, Any]) -> EvaluationConfig:
-    """How to judge, with what the user asked for in place of the run's own.
-
-    Raises:
-        ConfigError: one of the values is none.
-    """
+def _evaluation(config: EvaluationConfig, asked: dict[str, Any]) -> EvaluationConfig:
+    """How to judge, with what the user asked for in place of the run's own."""
     try:
         return EvaluationConfig.model_validate({**config.model_dump(), **asked})
     except ValidationError as error:

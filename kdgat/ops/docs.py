@@ -19,7 +19,6 @@ from kdgat.knowledge.search import LOW, Answer, Searchable
 from kdgat.knowledge.search import search as find
 from kdgat.knowledge.sources import site_at, source_named
 from kdgat.knowledge.troubles import essence
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 
@@ -94,7 +93,7 @@ class RelatedPage:
 
 
 @dataclass(frozen=True)
-class RelatedReport(Tabular):
+class RelatedReport:
     """Pages near one."""
 
     source: str

@@ -108,6 +108,5 @@ def _line(text: str, error: WorkspaceError) -> int:
     if error.__cause__ is not None:
         return line_of(text, error)
     keys = ("tool", "kdgat")
-    said = error.problem.rpartition("[tool.kdgat]: ")[2]
-    setting = said.removeprefix("unknown setting ").partition(" = ")[0].strip("'")
-    return line_at(text, (*keys, setting))
+    setting = error.problem.rpartition("unknown setting '")[2].rstrip("'")
+    return line_at(text, (*keys, setting if "unknown" in error.problem else "home"))

@@ -19,7 +19,7 @@ from kdgat.configs.run import RunConfig, identity_of, json_digest
 from kdgat.data.captures import load_manifest
 from kdgat.errors import ConfigError, DataError, RunError
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, new_run_id, refuse_imported, utc_now
+from kdgat.ledger.record import RunRecord, new_run_id, utc_now
 from kdgat.ledger.scan import LATEST, readable, run_folders
 from kdgat.ledger.states import RESUMABLE, State
 from kdgat.runs.registry import BEST, run_named
@@ -224,7 +224,7 @@ def with_teacher(config: RunConfig, run_id: str) -> RunConfig:
 
 
 def _need_taught(config: RunConfig) -> None:
-    if stage_of(config.model).how not in ("gradient", "policy"):
+    if stage_of(config.model).how == "fitted":
         raise ConfigError(
             f"a {config.model.kind} has no teacher, and distillation.teacher = "
             f"'{config.distillation.teacher}'",
@@ -254,7 +254,6 @@ def _named_teacher(ws: Workspace, config: RunConfig, graphs: str) -> RunFolder:
 
 
 def _check_teacher(record: RunRecord, config: RunConfig, graphs: str) -> None:
-    refuse_imported(record)
     dataset, kind = config.dataset.name, config.model.kind
     if (record.dataset, record.model) != (dataset, kind) or record.subject is not None:
         raise RunError(

@@ -9,22 +9,14 @@ from kdgat.runs.compact import Compaction, compact
 from kdgat.runs.history import MAX_ROWS, MEMORY_MB, TIMEOUT_S, Table, open_history, user_query
 from kdgat.runs.question import query
 from kdgat.runs.views import VIEWS, View
-from kdgat.tabular import Grid, Tabular, grid_of
 from kdgat.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class HistoryTables(Tabular):
+class HistoryTables:
     """The views there are."""
 
     items: tuple[View, ...]
-
-    def grids(self) -> tuple[Grid, ...]:
-        """The columns of each view."""
-        return tuple(
-            grid_of(view.columns, title=f"{view.name}: {view.meaning}", labels={"view": view.name})
-            for view in self.items
-        )
 
 
 def history_sql(

@@ -24,7 +24,6 @@ from kdgat.runs.registry import run_named
 from kdgat.slurm.client import Slurm
 from kdgat.slurm.poll import Polled, TaskStatus, moment
 from kdgat.slurm.reconcile import LOCAL, reconcile
-from kdgat.tabular import Grid, Tabular, grid_of
 from kdgat.workspace import Workspace
 
 _LATELY = timedelta(days=1)
@@ -65,7 +64,7 @@ class RunStatus:
 
 
 @dataclass(frozen=True)
-class StatusReport(Tabular):
+class StatusReport:
     """Runs of schedulers and runs at work in a shell here, newest first."""
 
     items: tuple[RunStatus, ...]
@@ -75,12 +74,6 @@ class StatusReport(Tabular):
     adopted: tuple[str, ...]
     """Jobs that an interrupted submission had left behind, and that the scheduler has."""
     seconds: float
-
-    def grids(self) -> tuple[Grid, ...]:
-        """One row a run."""
-        shown = ("run_id", "name", "state", "scheduler_state", "cluster", "partition", "elapsed_s",
-                 "epoch", "epochs", "reason")  # fmt: skip
-        return (grid_of(self.items, shown=shown),)
 
     @property
     def over(self) -> bool:

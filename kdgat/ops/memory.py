@@ -17,7 +17,6 @@ from kdgat.memory.replay import live_blocks
 from kdgat.memory.run import RunPlan
 from kdgat.memory.spec import StepPrograms, StepSpec
 from kdgat.ops.memory_job import MemoryJob, memory_job
-from kdgat.tabular import Listing
 from kdgat.workspace import Workspace
 
 _TRACED = {
@@ -101,7 +100,7 @@ def memory_plan(
     memory_gib: float | None = None,
     ranks: int = 1,
     expandable_segments: bool = False,
-) -> Listing[PlannedMemory]:
+) -> tuple[PlannedMemory, ...]:
     """Plan a run's batches for one type of GPU, or for every one in the catalogue.
 
     No GPU is needed, and none of the batches' memory.
@@ -135,7 +134,7 @@ def memory_plan(
             started = time.monotonic()
     if not before:
         keep(asked, {})
-    return Listing(plans)
+    return tuple(plans)
 
 
 def memory_explain(

@@ -110,10 +110,9 @@ def memory_job(ws: Workspace, overrides: Sequence[str], *, early: bool) -> Itera
 def _need_gradients(config: RunConfig) -> None:
     stage = stage_of(config.model)
     if stage.how != "gradient":
-        named = {"policy": "a policy on other models' scores", "fitted": "fitted in one go"}
-        what = named.get(stage.how, "trained without gradients")
+        what = {"policy": "a policy on other models' scores", "fitted": "fitted in one go"}
         raise ConfigError(
-            f"a {config.model.kind} is {what}, and takes no memory worth planning",
+            f"a {config.model.kind} is {what[stage.how]}, and takes no memory worth planning",
             hint="leave the plan out; the run needs none",
         )
 

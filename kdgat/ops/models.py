@@ -27,7 +27,6 @@ from kdgat.runs.registry import (
 )
 from kdgat.runs.registry import register as register_run
 from kdgat.runs.tracking import sync_after
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 
@@ -44,7 +43,7 @@ class RegisteredModel:
 
 
 @dataclass(frozen=True)
-class ModelList(Tabular):
+class ModelList:
     """Every registered model."""
 
     items: tuple[RegisteredModel, ...]

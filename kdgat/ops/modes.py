@@ -7,7 +7,6 @@ from typing import Literal
 
 from kdgat.errors import KdgatError
 from kdgat.modes import packs, state
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 
@@ -47,7 +46,7 @@ class ModeLine:
 
 
 @dataclass(frozen=True)
-class ModeList(Tabular):
+class ModeList:
     """Every mode whose file is right; `broken` says what is wrong with others or the state."""
 
     items: tuple[ModeLine, ...]

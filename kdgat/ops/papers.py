@@ -18,7 +18,6 @@ from kdgat.knowledge.papers_values import Answers, Asker
 from kdgat.ledger.files import write_text
 from kdgat.runs.history import MEMORY_MB, open_history
 from kdgat.runs.registry import run_named
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 
@@ -63,7 +62,7 @@ class CheckedPaper:
 
 
 @dataclass(frozen=True)
-class PaperFindings(Tabular):
+class PaperFindings:
     """Runs that beat what a paper prints."""
 
     paper: str

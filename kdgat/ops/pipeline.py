@@ -220,8 +220,8 @@ def _carry_out(
 
     try:
         if step.subject is not None:
-            subject = done[step.subject]
-            judged = evaluate(ws, subject, overrides=step.judging, progress=progress)
+            words = _judging(step)
+            judged = evaluate(ws, done[step.subject], overrides=words, progress=progress)
             return ended(judged.outcome, judged.run_id), judged, judged.not_in_mlflow
         state, run_id = _look(ws, step, done, graphs)
         if state == "done":
@@ -236,6 +236,12 @@ def _carry_out(
         trace = "".join(traceback.format_exception(error))
         hint = "the same command tries it again; --json has where it came from"
         return ended("failed", problem=repr(error), hint=hint, trace=trace), None, None
+
+
+def _judging(step: Step) -> tuple[str, ...]:
+    """How to judge, in full: a run that was trained before may have been meant otherwise."""
+    how = step.config.evaluation.model_dump(mode="json")
+    return tuple(f"evaluation.{name}={value}" for name, value in how.items())
 
 
 def _report(

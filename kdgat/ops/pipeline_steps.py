@@ -1,8 +1,7 @@
 """The steps of a pipeline: which runs it consists of, and which of them each one needs.
 
-A line is an autoencoder, a classifier, their fusion and its evaluation; or whatever other models
-the fusion is to weigh. There are three lines: large, small, and small distilled from large. A model
-that learns from no teacher is the same in the last two.
+A line is an autoencoder, a classifier, their fusion and its evaluation. There are three of them:
+large, small, and small distilled from large.
 """
 
 from __future__ import annotations
@@ -10,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, cast
+from typing import Literal
 
 from kdgat.configs.compose import search_space
-from kdgat.configs.model import KINDS, FusionConfig, Kind, Size
-from kdgat.configs.names import BASELINES
+from kdgat.configs.model import FusionConfig, Kind, Size
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError
 from kdgat.ops.config import compose_config
-from kdgat.stages.table import stage_of
 from kdgat.workspace import Workspace
 
 Work = Literal["train", "evaluate"]
 _Model = tuple[Kind, Size]
-_SCORERS = "model.scorers"
+BASELINES: tuple[Kind, ...] = ("gradient_boosting", "mlp", "profile", "id_frequency")
+"""Models without a graph, which have one size here."""
+_SCORERS: tuple[Kind, ...] = ("vgae", "gat")
 _LINES: tuple[tuple[Size, bool], ...] = (("large", False), ("small", False), ("small", True))
 """Size, and whether it is distilled from the first line."""
 _OWN = ("model", "size", "experiment", "distillation.teacher", "distillation.teacher_size")
@@ -48,12 +47,6 @@ class Step:
         """The steps that must be done before."""
         return tuple(filter(None, (*self.scorers, self.teacher, self.subject)))
 
-    @property
-    def judging(self) -> tuple[str, ...]:
-        """How to judge, in full: a run that was trained before may have been meant otherwise."""
-        how = self.config.evaluation.model_dump(mode="json")
-        return tuple(f"evaluation.{name}={value}" for name, value in how.items())
-
 
 def steps_of(
     ws: Workspace, overrides: Sequence[str], seeds: Sequence[int], *, baselines: bool
@@ -62,8 +55,7 @@ def steps_of(
 
     Args:
         ws: the workspace.
-        overrides: Hydra overrides, which every run gets; `model.scorers`, as kinds, the fusions
-            alone.
+        overrides: Hydra overrides, which every run gets.
         seeds: each has lines and teachers of its own; none means that of the overrides.
         baselines: also train and judge the models without a graph, and judge autoencoders and
             classifiers alone.
@@ -71,18 +63,12 @@ def steps_of(
     Raises:
         ConfigError: an override is wrong, or sets what a pipeline sets by itself.
     """
-    weighed = [text for text in overrides if _key(text) == _SCORERS]
-    overrides = [text for text in overrides if _key(text) != _SCORERS]
-    _check((*overrides, *weighed), seeds)
-    scorers = _scorers(ws, weighed)
+    _check(overrides, seeds)
     configs: dict[_Model, RunConfig] = {
-        (kind, size): compose_config(
-            ws,
-            (*overrides, f"model={kind}", f"size={size}", *(weighed if kind == "fusion" else ())),
-        )
-        for kind, size in _models(scorers, baselines)
+        (kind, size): compose_config(ws, (*overrides, f"model={kind}", f"size={size}"))
+        for kind, size in _models(baselines)
     }
-    first = configs["fusion", "large"]
+    first = configs["vgae", "large"]
     if first.distillation.teacher is not None:
         raise _not_here("distillation={teacher: ...}")
     steps: list[Step] = []
@@ -91,11 +77,10 @@ def steps_of(
             model: each.model_copy(update={"seed": seed}) for model, each in configs.items()
         }
         for size, distilled in _LINES:
-            steps += _line(own, scorers, size, distilled, each_alone=baselines)
+            steps += _line(own, size, distilled, each_alone=baselines)
         for kind in BASELINES if baselines else ():
             steps += _judged(_training(own[kind, "large"]))
-    # What learns from no teacher is in two lines.
-    return tuple({step.key: step for step in steps}.values())
+    return tuple(steps)
 
 
 def resolved(step: Step, done: Mapping[str, str]) -> RunConfig:
@@ -112,43 +97,20 @@ def resolved(step: Step, done: Mapping[str, str]) -> RunConfig:
     return config.model_copy(update={"distillation": distillation})
 
 
-def _scorers(ws: Workspace, weighed: Sequence[str]) -> tuple[Kind, ...]:
-    """The kinds that the fusions weigh.
-
-    Raises:
-        ConfigError: they are not named by kind, or a fusion is among them.
-    """
-    model = compose_config(ws, ("model=fusion", *weighed)).model
-    assert isinstance(model, FusionConfig)
-    wrong = [each for each in model.scorers if each not in KINDS or each == "fusion"]
-    if wrong:
-        kinds = [kind for kind in KINDS if kind != "fusion"]
-        raise ConfigError(
-            f"a pipeline trains what its fusions weigh, and can't train '{wrong[0]}'",
-            hint=f"name kinds as {_SCORERS}: {', '.join(kinds)}",
-        )
-    return cast("tuple[Kind, ...]", model.scorers)
-
-
-def _models(scorers: Sequence[Kind], baselines: bool) -> list[_Model]:
-    kinds: tuple[Kind, ...] = (*scorers, "fusion")
+def _models(baselines: bool) -> list[_Model]:
+    kinds: tuple[Kind, ...] = (*_SCORERS, "fusion")
     sizes: tuple[Size, ...] = tuple(dict.fromkeys(size for size, _ in _LINES))
     models: list[_Model] = [*product(kinds, sizes)]
-    return models + [(kind, "large") for kind in BASELINES if baselines and kind not in kinds]
-
-
-def _key(text: str) -> str:
-    """The field that an override sets."""
-    return text.partition("=")[0].lstrip("+~")
+    return models + [(kind, "large") for kind in BASELINES if baselines]
 
 
 def _check(overrides: Sequence[str], seeds: Sequence[int]) -> None:
     """Refuse overrides that can't be every run's."""
     for text in overrides:
-        key = _key(text)
+        key = text.partition("=")[0].lstrip("+~")
         if key in _OWN:
             raise _not_here(text)
-        if key.startswith("model.") and key != _SCORERS:
+        if key.startswith("model."):
             raise ConfigError(
                 f"override '{text}' is for one kind of model, and a pipeline trains several",
                 hint=f"train that one by itself: kdgat train model=KIND {text}",
@@ -172,19 +134,13 @@ def _not_here(text: str) -> ConfigError:
 
 
 def _line(
-    configs: Mapping[_Model, RunConfig],
-    scorers: Sequence[Kind],
-    size: Size,
-    distilled: bool,
-    *,
-    each_alone: bool,
+    configs: Mapping[_Model, RunConfig], size: Size, distilled: bool, *, each_alone: bool
 ) -> Iterator[Step]:
     def step(kind: Kind, scorers: tuple[str, ...] = ()) -> Step:
-        taught = distilled and stage_of(configs[kind, size].model).how != "fitted"
-        teacher = _training(configs[kind, "large"]).key if taught else None
+        teacher = _training(configs[kind, "large"]).key if distilled else None
         return _training(configs[kind, size], teacher, scorers)
 
-    alone = [step(kind) for kind in scorers]
+    alone = [step(kind) for kind in _SCORERS]
     for each in alone:
         yield from _judged(each) if each_alone else (each,)
     yield from _judged(step("fusion", tuple(each.key for each in alone)))

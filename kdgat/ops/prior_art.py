@@ -26,7 +26,6 @@ from kdgat.knowledge.words import WORTH_OF_WORDS
 from kdgat.ledger.files import append_line, storage_error
 from kdgat.ops.docs import search_docs
 from kdgat.progress import Progress, quiet
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 LONGEST_TASK = 2_000
@@ -68,7 +67,7 @@ class PriorHit:
 
 
 @dataclass(frozen=True)
-class PriorArt(Tabular):
+class PriorArt:
     """What exists for a task, best first."""
 
     query: str

@@ -29,7 +29,6 @@ from kdgat.runs.open_questions import (
     read_questions,
 )
 from kdgat.runs.registry import run_named
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 RECENT_DAYS = 14
@@ -61,7 +60,7 @@ class QuestionItem:
 
 
 @dataclass(frozen=True)
-class QuestionList(Tabular):
+class QuestionList:
     """Questions, and what is wrong with files that are none."""
 
     items: tuple[QuestionItem, ...]
@@ -113,7 +112,7 @@ class QuestionHit:
 
 
 @dataclass(frozen=True)
-class QuestionHits(Tabular):
+class QuestionHits:
     """What a search found, best first."""
 
     items: tuple[QuestionHit, ...]

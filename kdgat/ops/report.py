@@ -1,36 +1,23 @@
-"""The operation that writes a report of runs: one HTML file, and a notebook if it is asked for."""
+"""The operation that writes a report of runs: one HTML file, whole or not at all."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kdgat.errors import NotebookError, RunError, WorkspaceError
+from kdgat.errors import RunError
 from kdgat.ledger.files import write_text
 from kdgat.ledger.record import record_from
-from kdgat.ops.export import need_extra
 from kdgat.runs.history import History, open_history
-from kdgat.runs.notebook import TEMPLATE, notebook_page, parameters_of, run_notebook
 from kdgat.runs.registry import run_named
 from kdgat.runs.report import Provenance, ReportPage, gather, render
 from kdgat.runs.scores import Question
 from kdgat.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class RunNotebook:
-    """A notebook that was run, and its page."""
-
-    path: str
-    html: str
-    template: str
-    parameters: dict[str, Any]
-    """What it was told; the rest is as in its own cell."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +31,6 @@ class ReportSummary:
     """Rows of all leaderboards."""
     runs: int
     """Runs whose provenance is told, evaluations included."""
-    notebook: RunNotebook | None = None
-    """Where one was asked for."""
 
 
 def write_report(
@@ -56,13 +41,8 @@ def write_report(
     metric: str = "f1",
     protocol: str | None = None,
     out: str | None = None,
-    notebook: bool = False,
-    template: Path | None = None,
 ) -> ReportSummary:
     """Write one self-contained HTML file: leaderboards, scenarios, curves, fronts, provenance.
-
-    With `notebook` an analytics notebook is run as well, and kept with what it shows beside the
-    report: `report.ipynb`, and `report.notebook.html` for a browser. The report is there first.
 
     Args:
         ws: the workspace.
@@ -73,13 +53,9 @@ def write_report(
         protocol: what a model may know of a test capture; None for every protocol that models were
             judged under, each in sections of its own.
         out: the file; by default `reports/report.html` in the home folder.
-        notebook: run a notebook too; needs the extra `notebook`.
-        template: a notebook of your own instead of kdgat's.
 
     Raises:
         RunError: there is no such run or metric, nothing was judged, or `out` is a folder.
-        NotebookError: a cell failed, or the template is no notebook or lacks a parameter.
-        WorkspaceError: the extra `notebook` is not installed.
         StorageError: the file can't be written.
     """
     path = Path(out).expanduser() if out else ws.home / "reports" / "report.html"
@@ -91,9 +67,6 @@ def write_report(
         include_simulated=True,
         runs=tuple(dict.fromkeys(_trained(ws, run) for run in runs)),
     )
-    told: dict[str, Any] = {}
-    if notebook:
-        told = _parameters(ws, template or TEMPLATE, question, protocol)
     with open_history(ws) as history:
         page = gather(history, question, protocol)
         _need_all(question.runs, page.runs)
@@ -102,44 +75,7 @@ def write_report(
     datasets = tuple(dict.fromkeys(section.table.dataset for section in page.sections))
     models = sum(len(section.table.rows) for section in page.sections)
     size = len(text.encode())
-    made = _run(ws, template or TEMPLATE, path.absolute(), told) if notebook else None
-    return ReportSummary(ws.show(path.absolute()), size, datasets, models, len(page.runs), made)
-
-
-def _parameters(
-    ws: Workspace, template: Path, question: Question, protocol: str | None
-) -> dict[str, Any]:
-    """What the notebook is told; everything that can be wrong with it is found before any work."""
-    need_extra("notebook", ("papermill", "nbconvert", "ipykernel"))
-    if Workspace.find(ws.root) != ws:
-        raise WorkspaceError(
-            f"a notebook in '{ws.root}' would find another workspace than '{ws.home}'",
-            hint="set KDGAT_ROOT and KDGAT_HOME to this one's",
-        )
-    usual = Question()
-    asked = {
-        "dataset": question.dataset,
-        "metric": question.metric if question.metric != usual.metric else None,
-        "protocol": protocol,
-        "runs": list(question.runs) or None,
-    }
-    told = {name: value for name, value in asked.items() if value is not None}
-    for name in sorted(told.keys() - set(parameters_of(template))):
-        raise NotebookError(
-            f"'{template}' has no parameter '{name}'",
-            hint=f"set {name} in its cell with the tag 'parameters', or leave out --{name}",
-        )
-    return told
-
-
-def _run(ws: Workspace, template: Path, report: Path, told: Mapping[str, Any]) -> RunNotebook:
-    """Run a notebook and write its page, both beside the report."""
-    path = report.with_suffix(".ipynb")
-    page = report.with_suffix(".notebook.html")
-    run_notebook(template.absolute(), path, told, ws.root)
-    about = {"title": path.name, "generated_at": _now(), "version": version("kdgat")}
-    write_text(page, notebook_page(path, about))
-    return RunNotebook(ws.show(path), ws.show(page), template.name, dict(told))
+    return ReportSummary(ws.show(path.absolute()), size, datasets, models, len(page.runs))
 
 
 def _trained(ws: Workspace, reference: str) -> str:
@@ -165,13 +101,9 @@ def _about(question: Question, page: ReportPage) -> dict[str, Any]:
     return {
         "title": f"Intrusion detection: {', '.join(datasets)}",
         "scope": f"{what[:1].upper()}{what[1:]}, ranked by {question.wanted}, on test windows.",
-        "generated_at": _now(),
+        "generated_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "version": version("kdgat"),
     }
-
-
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _provenance(ws: Workspace, history: History, runs: Sequence[str]) -> list[Provenance]:

@@ -16,12 +16,11 @@ from kdgat.ledger.repair import Action, find_faults, mend
 from kdgat.ledger.scan import readable, run_folders
 from kdgat.ledger.states import State
 from kdgat.runs.registry import run_named
-from kdgat.tabular import Grid, Tabular, flat, grid_of
 from kdgat.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class RunList(Tabular):
+class RunList:
     """Runs, newest first, and what is wrong with the folders that can't be read."""
 
     items: tuple[RunRecord, ...]
@@ -32,13 +31,6 @@ class RunList(Tabular):
     """Ids of the archived ones among the items."""
     hidden: int = 0
     """How many archived ones fit the filters and are not shown."""
-
-    def grids(self) -> tuple[Grid, ...]:
-        """One row a run."""
-        items = ({"run_id": run.run_id, "name": run.name, **flat(run)} for run in self.items)
-        shown = ("run_id", "name", "stage", "state", "seed", "teacher", "subject", "started_at",
-                 "ended_at", "reason")  # fmt: skip
-        return (grid_of(items, shown=shown),)
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class RemovedRun:
 
 
 @dataclass(frozen=True)
-class Removal(Tabular):
+class Removal:
     """What was removed; with `dry_run`, what would be."""
 
     items: tuple[RemovedRun, ...]
@@ -95,7 +87,7 @@ class RepairItem:
 
 
 @dataclass(frozen=True)
-class RepairReport(Tabular):
+class RepairReport:
     """Everything wrong that was found; with `dry_run`, the actions are what would be done."""
 
     items: tuple[RepairItem, ...]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from kdgat.configs.lattice import need_lattice
 from kdgat.configs.model import KINDS, FusionConfig
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError, RunError, did_you_mean
 from kdgat.ledger.folder import RunFolder
-from kdgat.ledger.record import RunRecord, is_run_id, refuse_imported
+from kdgat.ledger.record import RunRecord, is_run_id
 from kdgat.ledger.scan import LATEST
 from kdgat.ledger.states import State
 from kdgat.runs.registry import run_named
@@ -24,14 +23,12 @@ def resolve_scorers(
     if the config is; what no teacher can help is never distilled. Other models have none.
 
     Raises:
-        ConfigError: a fusion is to be weighed, or the policy would choose from too many weights.
+        ConfigError: a fusion is to be weighed.
         RunError: a run does not exist, has not completed, is of another dataset, was trained on
             other graphs than the fusion's (`graphs`), or is named twice.
     """
     if not isinstance(config.model, FusionConfig):
         return config, ()
-    if config.model.method != "mlp":
-        need_lattice(len(config.model.scorers), config.model.actions)
     folders = tuple(_named(ws, config, graphs, wanted) for wanted in config.model.scorers)
     for wanted, folder in zip(config.model.scorers, folders, strict=True):
         _check(folder.current(), config, graphs, wanted)
@@ -100,14 +97,11 @@ def _by_id(ws: Workspace, wanted: str) -> RunFolder:
 
 def _distilled(config: RunConfig, kind: str) -> bool:
     """Whether a kind's runs are distilled where the config's is."""
-    taught = any(
-        stage.kind == kind and stage.how in ("gradient", "policy") for stage in STAGES.values()
-    )
-    return config.distillation.teacher is not None and taught
+    fitted = any(stage.kind == kind and stage.how == "fitted" for stage in STAGES.values())
+    return config.distillation.teacher is not None and not fitted
 
 
 def _check(record: RunRecord, config: RunConfig, graphs: str, wanted: str) -> None:
-    refuse_imported(record)
     if record.subject is not None or record.model == "fusion":
         what = "an evaluation" if record.subject is not None else "a fusion itself"
         raise RunError(

@@ -17,7 +17,6 @@ from kdgat.configs.run import RunConfig, json_digest
 from kdgat.configs.space import Choices, Interval, Space
 from kdgat.data.captures import load_manifest
 from kdgat.errors import ConfigError, RunError
-from kdgat.knowledge.papers_overrides import with_paper
 from kdgat.ledger.files import write_json
 from kdgat.ledger.record import utc_now
 from kdgat.ops.config import compose_config
@@ -94,7 +93,7 @@ def checked(ws: Workspace, asked: TuningRequest) -> Search:
     Raises:
         ConfigError, DataError, RunError: as `run_tuning`.
     """
-    fixed, space = _searched(ws, asked)
+    fixed, space = _searched(asked)
     space = _typed(ws, fixed, space)
     base = composed(ws, fixed, {name: _ends(values)[0] for name, values in space.items()})
     stage_of(base.model)
@@ -111,7 +110,7 @@ def checked(ws: Workspace, asked: TuningRequest) -> Search:
     return Search(name, ws.tune / name, fixed, space, base, graphs, trials)
 
 
-def _searched(ws: Workspace, asked: TuningRequest) -> tuple[tuple[str, ...], Space]:
+def _searched(asked: TuningRequest) -> tuple[tuple[str, ...], Space]:
     """What is fixed and what is searched, if it may be."""
     if not asked.metric.startswith(FROM_VALIDATION):
         raise ConfigError(
@@ -119,7 +118,7 @@ def _searched(ws: Workspace, asked: TuningRequest) -> tuple[tuple[str, ...], Spa
             hint="what is chosen by test windows can't be judged by them: leave --metric out, "
             "which is best_val_task_loss",
         )
-    fixed, space = search_space(with_paper(ws.root, asked.overrides))
+    fixed, space = search_space(asked.overrides)
     if not space:
         raise ConfigError(
             "no override leaves anything to search",

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdgat.configs.compose import compose_simulation
-from kdgat.configs.dataset import DomainSimulationConfig, SimulationConfig
-from kdgat.data.domains.simulate import check_domain_folder, simulate_domain
 from kdgat.data.simulate import check_folder
 from kdgat.data.simulate import simulate as write_simulation
 from kdgat.ledger.files import write_json
@@ -24,8 +22,6 @@ _MARK = ".simulation.json"
 class SimulationResult:
     """What was simulated, and where it lies."""
 
-    dataset: str
-    """The name that `data ingest` takes."""
     folder: str
     files: int
     rows: int
@@ -40,9 +36,7 @@ def simulate_data(
     out: Path | None = None,
     progress: Progress = quiet,
 ) -> SimulationResult:
-    """Write simulated raw captures; `overrides` are fields of the simulation.
-
-    With `domain=internet` or `domain=watertreatment` they are tables of that domain.
+    """Write simulated raw captures; `overrides` are fields of SimulationConfig.
 
     Raises:
         ConfigError: an override is wrong.
@@ -50,33 +44,21 @@ def simulate_data(
         StorageError: the file system refused.
     """
     config = compose_simulation(overrides)
-    name = simulated_name(config)
-    folder = out or simulated_raw(ws, name)
-    elsewhere = isinstance(config, DomainSimulationConfig)
-    check_domain_folder(config, folder) if elsewhere else check_folder(config, folder)
+    folder = out or simulated_raw(ws)
+    check_folder(config, folder)
     values = config.model_dump(mode="json")
     # Marked before the first capture: what is broken off half-way is neither real nor whole.
     write_json(folder / _MARK, {"complete": False, "config": values})
-    if isinstance(config, DomainSimulationConfig):
-        summary = simulate_domain(config, folder, progress)
-    else:
-        summary = write_simulation(config, folder, progress)
+    summary = write_simulation(config, folder, progress)
     write_json(folder / _MARK, {"complete": True, "config": values})
     return SimulationResult(
-        name, ws.show(folder), summary.files, summary.rows, summary.attack_rows, summary.folders
+        ws.show(folder), summary.files, summary.rows, summary.attack_rows, summary.folders
     )
 
 
-def simulated_name(config: SimulationConfig | DomainSimulationConfig) -> str:
-    """The name of the dataset that a simulation is for: `simulated`, or `simulated_internet`."""
-    if isinstance(config, DomainSimulationConfig):
-        return f"{SIMULATED}_{config.domain}"
-    return SIMULATED
-
-
-def simulated_raw(ws: Workspace, name: str = SIMULATED) -> Path:
+def simulated_raw(ws: Workspace) -> Path:
     """The workspace's own folder of simulated captures."""
-    return ws.dataset(name) / "raw"
+    return ws.dataset(SIMULATED) / "raw"
 
 
 def simulation_mark(raw: Path) -> Path | None:

@@ -14,7 +14,6 @@ from kdgat.runs.gaps.overrides import command
 from kdgat.runs.gaps.reading import measured, params_of, read_facts
 from kdgat.runs.gaps.table import findings
 from kdgat.runs.history import History, open_history
-from kdgat.tabular import Tabular
 from kdgat.workspace import Workspace
 
 METHOD = (
@@ -52,7 +51,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True)
-class Suggestions(Tabular):
+class Suggestions:
     """What is most worth trying, best first."""
 
     items: tuple[Suggestion, ...]

@@ -11,11 +11,9 @@ from kdgat.configs.compose import sweep
 from kdgat.configs.run import RunConfig
 from kdgat.data.captures import load_manifest
 from kdgat.errors import RunError
-from kdgat.knowledge.papers_overrides import with_paper
 from kdgat.ledger.environment import capture_environment, uncommitted_diff
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.jobs import JobFolder
-from kdgat.ledger.record import refuse_imported
 from kdgat.ledger.states import State
 from kdgat.ops.config import compose_config
 from kdgat.ops.experiment import (
@@ -101,8 +99,7 @@ def train_sweep(
 
     All configs are checked before the first is trained, and that their datasets are here.
     """
-    given = sweep(with_paper(ws.root, overrides))
-    configs = [compose_config(ws, combination) for combination in given]
+    configs = [compose_config(ws, combination) for combination in sweep(overrides)]
     for config in configs:
         stage_of(config.model)
         load_manifest(ws.dataset(config.dataset.name))
@@ -119,7 +116,6 @@ def replay(ws: Workspace, run: str, *, progress: Progress = quiet) -> ReplaySumm
     """
     folder = run_named(ws, run, lambda record: record.subject is None)
     record = folder.record()
-    refuse_imported(record)
     if record.subject is not None:
         raise RunError(
             f"run '{record.run_id}' is an evaluation of '{record.subject}'",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from kdgat.ops.search import TuningRequest, begin_study, checked, same_study
 from kdgat.ops.trial import carry_out
 from kdgat.progress import Progress, numbered, quiet
-from kdgat.tabular import Grid, Tabular, grid_of
 from kdgat.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class TrialReport:
 
 
 @dataclass(frozen=True)
-class TuningReport(Tabular):
+class TuningReport:
     """What a search has found so far."""
 
     name: str
@@ -60,10 +59,6 @@ class TuningReport(Tabular):
     """Trials that are still to do."""
     seconds: float
     next_steps: tuple[str, ...]
-
-    def grids(self) -> tuple[Grid, ...]:
-        """One row a trial."""
-        return (grid_of(self.trials, title=f"{self.name}: {self.metric}"),)
 
 
 def plan_tuning(ws: Workspace, asked: TuningRequest) -> TuningPlan:

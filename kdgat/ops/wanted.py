@@ -9,7 +9,6 @@ from typing import Literal
 from kdgat.configs.compose import sweep
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError
-from kdgat.knowledge.papers_overrides import with_paper
 from kdgat.ledger.scan import LATEST
 from kdgat.ops.config import compose_config
 from kdgat.ops.job_request import SubmitRequest
@@ -50,8 +49,7 @@ def wanted_jobs(ws: Workspace, asked: SubmitRequest, cluster: Cluster) -> tuple[
     more = asked.resource_overrides()
     if asked.pipeline:
         return tuple(_pipeline(ws, asked, more))
-    given = with_paper(ws.root, asked.overrides)
-    each = sweep(given) if asked.multirun else [given]
+    each = sweep(asked.overrides) if asked.multirun else [asked.overrides]
     if cluster.max_array is not None and len(each) > cluster.max_array:
         # Before the configs are composed, which takes a minute for a thousand.
         raise ConfigError(

@@ -9,7 +9,6 @@ from kdgat.errors import RunError, did_you_mean
 from kdgat.runs.figures import COSTS, METRICS
 from kdgat.runs.history import History
 from kdgat.runs.protocols import protocol_place, protocols
-from kdgat.tabular import Grid, Tabular, cell
 
 Value = str | float | None
 _SAME_UP_TO = 1e-9
@@ -63,7 +62,7 @@ class TestedOn:
 
 
 @dataclass(frozen=True)
-class Comparison(Tabular):
+class Comparison:
     """What differs between some runs; what is equal only as a count."""
 
     runs: tuple[ComparedRun, ...]
@@ -76,29 +75,6 @@ class Comparison(Tabular):
     """One a protocol that there are figures of; they are of test windows, always."""
     cautions: tuple[str, ...]
     """What to know before reading the figures side by side."""
-
-    def grids(self) -> tuple[Grid, ...]:
-        """The figures that differ, a table for each protocol; a column for each run."""
-        columns = ("scenario", "metric", *(run.run_id for run in self.runs), "difference")
-        found = []
-        for protocol in dict.fromkeys(row.protocol for row in self.figures):
-            rows = tuple(
-                (row.scenario, row.metric, *row.values, row.difference)
-                for row in self.figures
-                if row.protocol == protocol
-            )
-            title = f"figures that differ, {protocol or 'whole runs'}"
-            found.append(Grid(columns, rows, title, {"protocol": protocol}, columns))
-        return tuple(found)
-
-    def remarks(self) -> tuple[str, ...]:
-        """The runs, the config fields that differ, and the cautions."""
-        return (
-            *(f"{run.run_id}: {run.name}, seed {run.seed}" for run in self.runs),
-            *(f"config: {row.field} = {' | '.join(map(cell, row.values))}" for row in self.config),
-            f"{self.equal_fields} config fields and {self.equal_figures} figures are equal",
-            *self.cautions,
-        )
 
 
 def compare(history: History, run_ids: Sequence[str], protocol: str | None = None) -> Comparison:

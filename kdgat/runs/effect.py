@@ -18,7 +18,6 @@ from kdgat.runs.figures import Metric
 from kdgat.runs.history import History
 from kdgat.runs.scores import JUDGED, Question, nothing_to_compare
 from kdgat.runs.statistics import Estimate, estimate, of_groups
-from kdgat.tabular import Grid, Tabular, grid_of
 
 SEED = "seed"
 _SCORERS, _LISTED = "model.scorers", re.compile('"([^"]+)"')
@@ -65,7 +64,7 @@ class Confounder:
 
 
 @dataclass(frozen=True)
-class Effect(Tabular):
+class Effect:
     """An axis against a metric."""
 
     axis: str
@@ -82,14 +81,6 @@ class Effect(Tabular):
     without: int
     """Judged runs that have no such field."""
     cautions: tuple[str, ...]
-
-    def grids(self) -> tuple[Grid, ...]:
-        """Over all runs, then all else equal; the column `how` tells them apart."""
-        about = f"{self.what}, on {self.dataset} ({self.provenance} data, {self.protocol} protocol)"
-        return (
-            grid_of(self.values, title=f"{about}: all runs", labels={"how": "all runs"}),
-            grid_of(self.paired, title="all else equal", labels={"how": "all else equal"}),
-        )
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from kdgat.runs.rows import Row
 from kdgat.runs.snapshot import Snapshot, take_snapshot
 from kdgat.runs.tables import by_column, listed_sql
 from kdgat.runs.views import FROM_FOLDERS, VIEWS
-from kdgat.tabular import Grid, Tabular
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,7 +48,7 @@ VIEW_NAMES = ", ".join(VIEWS)
 
 
 @dataclass(frozen=True)
-class Table(Tabular):
+class Table:
     """An answer."""
 
     columns: tuple[str, ...]
@@ -59,10 +58,6 @@ class Table(Tabular):
     warnings: tuple[str, ...] = ()
     total: int | None = None
     """How many rows there would be without a limit, where that was asked for."""
-
-    def grids(self) -> tuple[Grid, ...]:
-        """The answer as it is."""
-        return (Grid(self.columns, self.rows, shown=self.columns),)
 
 
 class History:

@@ -20,14 +20,9 @@ from kdgat.runs.figures import Metric
 from kdgat.runs.history import History
 from kdgat.runs.scores import Arena, Question, Recipe, recipes
 from kdgat.runs.statistics import Estimate, estimate
-from kdgat.tabular import Grid, Tabular, grid_of
 
-Split = Literal["test", "validation", "train", "unsaid"]
-SPLIT: Split = "test"
-"""Evaluations score the official test folders, and nothing else; imported figures may not."""
-_SPLITS: dict[str, Split] = {"validation": "validation", "train": "train", "unsaid": "unsaid"}
-UNKNOWN = "unknown_"
-"""How the protocol of imported figures begins; the split that their file names follows."""
+SPLIT: Literal["test"] = "test"
+"""Evaluations score the official test folders, and nothing else."""
 _NUMBERED = re.compile(r"[a-z]+_[0-9]+(?=_|$)")
 _WRONG = ("false_positives", "false_negatives")
 _COUNTS = ("windows", "attack_windows", *_WRONG)
@@ -95,7 +90,7 @@ class Beaten:
 
 
 @dataclass(frozen=True)
-class LeaderboardTable(Tabular):
+class LeaderboardTable:
     """Models judged on the same windows of the same data."""
 
     title: str
@@ -104,7 +99,7 @@ class LeaderboardTable(Tabular):
     dataset: str
     dataset_hash: str
     protocol: str
-    split: Split
+    split: Literal["test"]
     metric: str
     attack_type: str
     windows: int
@@ -113,21 +108,6 @@ class LeaderboardTable(Tabular):
     rows: tuple[Standing, ...]
     beaten: tuple[Beaten, ...]
     """Where a baseline beats the graph models; the whole truth belongs to the table."""
-
-    def grids(self) -> tuple[Grid, ...]:
-        """The rows; what holds of all of them as labels."""
-        labels = {
-            "provenance": self.provenance, "dataset": self.dataset, "protocol": self.protocol,
-            "split": self.split, "metric": self.metric, "attack_type": self.attack_type,
-        }  # fmt: skip
-        shown = ("rank", "name", "score.mean", "score.low", "score.high", "seeds", "parameters",
-                 "latency_ms", "configs", "run_id")  # fmt: skip
-        title = f"{self.metric}: {self.title}"
-        return (grid_of(self.rows, title=title, labels=labels, shown=shown),)
-
-    def remarks(self) -> tuple[str, ...]:
-        """Where a baseline is ahead."""
-        return tuple(f"baseline ahead on {each.words(self.metric)}" for each in self.beaten)
 
 
 @dataclass(frozen=True)
@@ -210,7 +190,7 @@ def _table(question: Question, group: list[Recipe], figures: _Figures) -> Leader
         dataset=arena.dataset,
         dataset_hash=arena.dataset_hash,
         protocol=question.protocol,
-        split=_split(question.protocol),
+        split=SPLIT,
         metric=question.metric,
         attack_type=question.attack_type,
         windows=windows,
@@ -253,21 +233,8 @@ def _mistakes(row: Standing, scenario: str | None) -> float | None:
     return sum(known) if len(known) == len(wrong) else None
 
 
-def _split(protocol: str) -> Split:
-    """The split that figures are of; of imported ones, what their file says."""
-    return _SPLITS.get(protocol.removeprefix(UNKNOWN), SPLIT)
-
-
 def _title(question: Question, arena: Arena, windows: int, scenarios: int) -> str:
     attack = "" if question.attack_type == "all" else f", captures with {question.attack_type}"
-    if question.protocol.startswith(UNKNOWN):
-        split = _split(question.protocol)
-        of = "split not told" if split == "unsaid" else f"{split} split, as their files say"
-        count = f"{windows:,} windows" if windows else "windows not told"
-        return (
-            f"{arena.dataset} (imported figures), protocol unknown, {of}: {count}, "
-            f"{scenarios} scenario{'s' * (scenarios != 1)}{attack}"
-        )
     return (
         f"{arena.dataset} ({arena.provenance} data {arena.dataset_hash[:8]}), "
         f"{question.protocol} protocol, {SPLIT} split: {windows:,} windows in "

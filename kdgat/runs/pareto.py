@@ -12,7 +12,6 @@ from kdgat.runs.leaderboard import LeaderboardTable, Standing, tables
 from kdgat.runs.namesakes import told_apart
 from kdgat.runs.scores import Question, recipes
 from kdgat.runs.statistics import Estimate
-from kdgat.tabular import Grid, Tabular, grid_of
 
 Cost = Literal["parameters", "latency_ms", "checkpoint_bytes"]
 
@@ -32,7 +31,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class ParetoFront(Tabular):
+class ParetoFront:
     """The front of one table of comparable models, and those that it dominates."""
 
     title: str
@@ -47,13 +46,6 @@ class ParetoFront(Tabular):
     unplaced: tuple[str, ...]
     """Runs without one of the two figures."""
     cautions: tuple[str, ...]
-
-    def grids(self) -> tuple[Grid, ...]:
-        """The front, then what it dominates."""
-        labels = {"provenance": self.provenance, "dataset": self.dataset, "metric": self.metric,
-                  "x": self.cost}  # fmt: skip
-        title = f"{self.metric} against {self.cost}: {self.title}"
-        return (grid_of((*self.front, *self.dominated), title=title, labels=labels),)
 
 
 def pareto(history: History, question: Question, cost: Cost) -> tuple[ParetoFront, ...]:

@@ -165,7 +165,7 @@ def open_store(store: Path, lock_wait_s: float = LOCK_WAIT_S) -> Iterator[Mlflow
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # A model would otherwise take the lock file of whatever project the current folder is in.
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
-    with silent(), _told(store):
+    with _silent(), _told(store):
         from mlflow.tracking import MlflowClient
 
         if not database(store).exists():
@@ -176,7 +176,7 @@ def open_store(store: Path, lock_wait_s: float = LOCK_WAIT_S) -> Iterator[Mlflow
 
 def create_store(store: Path) -> None:
     """Make an empty store: MLflow's hundred migrations are done aside, then renamed."""
-    with silent(), atomic_path(database(store)) as aside:
+    with _silent(), atomic_path(database(store)) as aside:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         made = SqlAlchemyStore(f"sqlite:///{aside}", artifact_root(store).as_uri())
@@ -300,7 +300,7 @@ def _told(store: Path) -> Iterator[None]:
 
 
 @contextmanager
-def silent() -> Iterator[None]:
+def _silent() -> Iterator[None]:
     """No log of MLflow's or its migrations', nor the warnings that its import gives."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
     with warnings.catch_warnings(), contextlib.ExitStack() as levels:

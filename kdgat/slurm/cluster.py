@@ -119,8 +119,6 @@ class Cluster(Config):
     """How often a job that met its time limit goes on by itself."""
     max_array: Count | None = None
     """Most tasks of an array."""
-    purge_days: Count | None = None
-    """Days without access after which its scratch file system deletes a file."""
     assumed: tuple[str, ...] = ()
     """What nobody verified."""
     partitions: dict[str, Partition] = Field(min_length=1)

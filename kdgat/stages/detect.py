@@ -8,7 +8,6 @@ scores none of them; `zero_shot` takes nothing and scores from the first message
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,16 +22,13 @@ from kdgat.data.measured import (
     graphs_by_library,
     graphs_by_profile,
     graphs_of_prefix,
-    halves_of_prefix,
     prefix_messages,
 )
 from kdgat.data.profiles import VehicleProfile, make_profile
-from kdgat.data.sequence_store import Source, made_sequences
 from kdgat.data.store import GraphStore
 from kdgat.data.windows import Messages, window_starts
 from kdgat.errors import CheckpointError, DataError
 from kdgat.stages.prepare import Prepared
-from kdgat.stages.sequences import need_training_sequences, reads_messages
 from kdgat.stages.suspicion import Suspect, suspects
 from kdgat.training.adaptation import adapted, adapts
 from kdgat.training.calibration import FROM_PREFIX, Calibration
@@ -81,42 +77,28 @@ class Detector:
         prepared: Prepared,
         protocol: Protocol,
         evaluation: EvaluationConfig,
-        library: Mapping[str, VehicleProfile] | None = None,
     ) -> None:
-        """Args: `library` is read from `prepared` where it is needed and not given."""
         if subject.calibration is None:
             raise CheckpointError(
                 "the model is of a training that did not end",
                 hint="train again with the same overrides; it goes on from its last epoch",
             )
-        self.protocol: Protocol = protocol
+        self.protocol = protocol
         self.prefix_s = subject.config.data.prefix_s
         self.seen = 0
         """Messages so far."""
-        self._trained = self._subject = subject
-        self._prepared = prepared
+        self._subject = subject
         self._evaluation = evaluation
         self._data = subject.config.data
         self._scaler, self._vocabulary = prepared.scaler, prepared.ids()
         self._names = feature_names(self._data.features)
-        self._message_scaler = (
-            need_training_sequences(prepared) if reads_messages(subject) else None
-        )
-        if library is None:
-            library = prepared.library() if protocol == "zero_shot" else {}
-        self._library = library
+        self._library = prepared.library() if protocol == "zero_shot" else {}
         self._profile: VehicleProfile | None = None
         self._own_scores: Float64[np.ndarray, "windows"] | None = None
         self._thresholds: dict[int, float] = {}
         self._held: list[Messages] = []
         self._first = 0
         self._next = 0
-
-    def anew(self) -> Detector:
-        """One of the same model that has seen nothing; no file is read again."""
-        return Detector(
-            self._trained, self._prepared, self.protocol, self._evaluation, self._library
-        )
 
     @property
     def learning(self) -> bool:
@@ -163,26 +145,6 @@ class Detector:
         self._held, self._first = [held.span(keep, len(held))], self._first + keep
         return verdicts
 
-    def judge(self, windows: Messages) -> list[Verdict]:
-        """The verdicts on whole windows, each by itself, numbered from 0.
-
-        Args:
-            windows: one window's messages after the other's.
-
-        Raises:
-            DataError: there is no profile yet to measure them against.
-        """
-        if self.learning:
-            raise DataError(
-                f"windows are measured against the profile of their vehicle's first "
-                f"{self.prefix_s:g} s (adapted), and that is not known yet",
-                hint="send those messages first, or use --protocol zero_shot",
-            )
-        length = self._data.window_messages
-        starts = window_starts(len(windows), length, length)
-        verdicts = self._judge(windows, starts, time.perf_counter())
-        return [replace(each, window=number) for number, each in enumerate(verdicts)]
-
     def _learn(self, messages: Messages) -> bool:
         """Make the profile, once the prefix is over."""
         begin_s = float(self._held[0].time_s[0])
@@ -218,7 +180,7 @@ class Detector:
         else:
             made = graphs_by_profile(held, starts, self._profile, self._data, self._vocabulary)
         graphs, reference = self._scaled(made[0]), made[1]
-        score = self._scores(self._store(graphs, reference, [Source(held, starts)]))
+        score = self._scores(self._store(graphs, reference))
         lines = np.array([self._threshold(number) for number in reference.tolist()])
         alarm = score >= lines
         named = {
@@ -247,17 +209,13 @@ class Detector:
         x, edge_attr = self._scaler.nodes(graphs.x), self._scaler.edges(graphs.edge_attr)
         return replace(graphs, x=x, edge_attr=edge_attr)
 
-    def _store(
-        self, graphs: Graphs, reference: Int8[np.ndarray, "windows"], sources: list[Source]
-    ) -> GraphStore:
-        scaler, window = self._message_scaler, self._data.window_messages
+    def _store(self, graphs: Graphs, reference: Int8[np.ndarray, "windows"]) -> GraphStore:
         return GraphStore(
             **{name: torch.from_numpy(array) for name, array in vars(graphs).items()},
             capture=torch.zeros(len(graphs), dtype=torch.int32),
             reference=torch.from_numpy(reference),
             captures=(),
-            window_messages=window,
-            sequences=None if scaler is None else made_sequences(sources, scaler, window),
+            window_messages=self._data.window_messages,
         )
 
     def _scores(self, store: GraphStore) -> Float64[np.ndarray, "windows"]:
@@ -277,11 +235,8 @@ class Detector:
         data, ids = self._data, self._vocabulary
         made = graphs_of_prefix(prefix, self.prefix_s, data, ids)
         graphs, references = zip(*made, strict=True)
-        halves = halves_of_prefix(prefix, self.prefix_s, data)
         store = self._store(
-            self._scaled(concatenate(graphs, data, ids)),
-            np.concatenate(references),
-            [Source(half, starts) for half, starts, _ in halves],
+            self._scaled(concatenate(graphs, data, ids)), np.concatenate(references)
         )
         self._subject = adapted(self._subject, store)
         if self._evaluation.threshold in FROM_PREFIX and len(store):

@@ -39,12 +39,6 @@ from kdgat.stages.scenarios import (
     scenarios,
     views,
 )
-from kdgat.stages.sequences import (
-    need_prefix_sequences,
-    need_scenario_sequences,
-    need_training_sequences,
-    reads_messages,
-)
 from kdgat.training.adaptation import adapted, adapts
 from kdgat.training.calibration import FROM_PREFIX, Calibration
 from kdgat.training.checkpoint import TrainedModel
@@ -128,10 +122,6 @@ def evaluate(
     names, seen = scenarios(dataset_folder), views(prepared.config(), config)
     total = 2 * len(names) * len(seen)
     learns = adapts(subject) or config.threshold in FROM_PREFIX
-    reads = reads_messages(subject)
-    if reads:
-        # Their scaling is of benign training windows, and so asks for training labels.
-        need_training_sequences(prepared, progress)
     scored: list[Scored] = []
     latency_ms = 0.0
     with labels_sealed():
@@ -142,15 +132,11 @@ def evaluate(
                     continue
                 progress(f"scoring {name}, {_words(view)}", len(scored), total)
                 folder = scenario_folder(dataset_folder, prepared, name, view)
-                if reads:
-                    need_scenario_sequences(prepared, name, view)
-                blind = open_store(folder, labels=False, sequences=reads)
+                blind = open_store(folder, labels=False)
                 prefix = None
                 if view.protocol == "adapted" and learns:
                     path = prefix_folder(dataset_folder, prepared, name, view)
-                    if reads:
-                        need_prefix_sequences(prepared, name, view)
-                    prefix = open_store(path, labels=False, sequences=reads)
+                    prefix = open_store(path, labels=False)
                 score, line = _decided(subject, blind, prefix, config)
                 scored.append(_keep_scores(run, name, view, blind, score, line))
                 latency_ms = latency_ms or _latency_ms(subject.model, subject.config.model, blind)

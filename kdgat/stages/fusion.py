@@ -22,10 +22,8 @@ from kdgat.stages.inputs import (
     scorer_model,
     teacher_model,
     training_stores,
-    with_sequences,
 )
 from kdgat.stages.prepare import Prepared
-from kdgat.stages.sequences import reads_messages
 from kdgat.stages.table import Stage
 from kdgat.training.calibration import calibrate
 from kdgat.training.checkpoint import BEST, TrainedModel, fused_model, save_best
@@ -68,8 +66,6 @@ def train_fusion(
     features = feature_counts(stores[0])
     trained = tuple(scorer_model(each, config, features) for each in scorers)
     master = None if teacher is None else teacher_model(teacher, config, features)
-    if reads_messages(*trained, *(() if master is None else (master,))):
-        stores = with_sequences(prepared)
     torch.manual_seed(config.seed)
     model = fused_model(config.model, trained).to(_device(config))
     taught = None if master is None else _fused_scores(master, stores[0], config, progress)

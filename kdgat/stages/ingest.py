@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
@@ -31,8 +30,6 @@ from kdgat.data.messages import Capture
 from kdgat.data.names import attack_type, vehicle
 from kdgat.data.raw_folder import RawFile, find_raw_files
 from kdgat.data.reading import read_capture
-from kdgat.data.tables.mapping import DATASET_FILE, load_mapping, mapping_file
-from kdgat.data.tables.source import table_files, table_reader, vehicle_of
 from kdgat.data.validation import validate
 from kdgat.errors import DataError
 from kdgat.ledger.files import atomic_path, storage_error, write_json
@@ -43,27 +40,6 @@ INGEST_VERSION = 1
 
 _FLAT_BENIGN = "train_01_attack_free"
 _FLAT_ATTACKED = "train_02_with_attacks"
-
-
-@dataclass(frozen=True)
-class _Told:
-    """A capture, and what its rows or its mapping tell of it; None where they tell nothing."""
-
-    capture: Capture
-    attack: str | None = None
-    vehicle: str | None = None
-    entities: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The captures of a raw folder, and how one is read."""
-
-    files: list[RawFile]
-    ignored: list[str]
-    key: str
-    """Names what a capture's messages depend on beside its file."""
-    read: Callable[[RawFile], _Told]
 
 
 def ingest(
@@ -86,63 +62,35 @@ def ingest(
         DataError: no capture in `raw`, or one that can't be read; those before it are kept.
         StorageError: the file system refused to write; nothing is left half-written.
     """
-    source = _table(raw, out, progress) if dataset.format == "table" else _bus(raw, dataset.format)
-    files, records = source.files, []
+    files, ignored = find_raw_files(raw, dataset.format)
+    records = []
     for done, file in enumerate(files):
         progress(f"ingest {file.source}", done, len(files))
-        known = None if force else _known(file, source.key, out)
-        records.append(known or _ingest_file(file, source, out))
+        known = None if force else _known(file, dataset.format, out)
+        records.append(known or _ingest_file(file, dataset.format, out))
     captures = mark_repeats(records)
     manifest = DatasetManifest(
         dataset=dataset.model_dump(mode="json"),
         captures=captures,
         content_hash=hash_captures(captures),
-        ignored=tuple(source.ignored),
+        ignored=tuple(ignored),
     )
     save_manifest(out, manifest)
     progress(f"ingested {dataset.name}", len(files), len(files))
     return manifest
 
 
-def _bus(raw: Path, format: str) -> _Source:
-    """Captures of a bus, in a format that is known by name."""
-    files, ignored = find_raw_files(raw, format)
-    return _Source(files, ignored, format, lambda file: _Told(read_capture(file.path, format)))
-
-
-def _table(raw: Path, out: Path, progress: Progress) -> _Source:
-    """Captures of another domain, as the folder's own `dataset.toml` says."""
-    path = mapping_file(raw)
-    if path is None:
-        raise DataError(
-            f"'{raw}' has no {DATASET_FILE}, which says what the columns of a table are",
-            hint="write one: the guide's page on other domains shows it whole",
-        )
-    table = load_mapping(path)
-    files, ignored = table_files(raw, table)
-    reader = table_reader(raw, table, files, out, progress)
-
-    def read(file: RawFile) -> _Told:
-        found = reader.read(file)
-        return _Told(found.capture, found.attack, vehicle_of(file, table), found.entities)
-
-    return _Source(files, ignored, reader.key, read)
-
-
-def _ingest_file(file: RawFile, source: _Source, out: Path) -> CaptureRecord:
+def _ingest_file(file: RawFile, format: str, out: Path) -> CaptureRecord:
     status = _stat(file.path)
-    told = source.read(file)
-    capture = told.capture
+    capture = read_capture(file.path, format)
     validate(capture.messages, str(file.path))
-    record = _describe(file, status, told)
+    record = _describe(file, status, capture)
     path = capture_path(out, record)
     if path.exists():
         _retract(out, path)
     with atomic_path(path) as aside, aside.open("wb") as handle:
         _write(capture.messages, handle)
-    sidecar = {"version": INGEST_VERSION, "format": source.key, "record": asdict(record)}
-    if told.entities:
-        sidecar["entities"] = dict(told.entities)
+    sidecar = {"version": INGEST_VERSION, "format": format, "record": asdict(record)}
     write_json(path.with_suffix(".json"), sidecar)
     return record
 
@@ -159,8 +107,8 @@ def _write(messages: pl.DataFrame, handle: IO[bytes]) -> None:
         raise OSError(number, os.strerror(number)) from error
 
 
-def _describe(file: RawFile, status: os.stat_result, told: _Told) -> CaptureRecord:
-    capture, messages = told.capture, told.capture.messages
+def _describe(file: RawFile, status: os.stat_result, capture: Capture) -> CaptureRecord:
+    messages = capture.messages
     attack_rows = int(messages["attack"].sum())
     folder = file.folder or (_FLAT_ATTACKED if attack_rows else _FLAT_BENIGN)
     seconds = messages["timestamp"].to_numpy()
@@ -168,8 +116,8 @@ def _describe(file: RawFile, status: os.stat_result, told: _Told) -> CaptureReco
         name=file.name,
         folder=folder,
         role=file.role,
-        attack_type=told.attack or attack_type(file.name, folder),
-        vehicle=told.vehicle or vehicle(file.name),
+        attack_type=attack_type(file.name, folder),
+        vehicle=vehicle(file.name),
         rows=len(messages),
         attack_rows=attack_rows,
         ids=messages["arbitration_id"].n_unique(),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from kdgat.configs.model import READS_MESSAGES
 from kdgat.configs.run import RunConfig
 from kdgat.data.batches import subset
 from kdgat.data.store import GraphStore
 from kdgat.errors import CheckpointError, DataError
 from kdgat.ledger.folder import RunFolder
 from kdgat.stages.prepare import Prepared
-from kdgat.stages.sequences import need_training_sequences
 from kdgat.stages.table import Stage
 from kdgat.training.checkpoint import BEST, TrainedModel, load_best
 
@@ -21,13 +19,10 @@ def training_stores(
 ) -> tuple[GraphStore, GraphStore]:
     """Training and validation graphs that the stage is for, with labels.
 
-    With their windows' messages, where the model reads them.
-
     Raises:
         DataError: there is no window to train or to validate on, or no attack to learn from.
     """
-    reads = config.model.kind in READS_MESSAGES
-    stores = with_sequences(prepared) if reads else (prepared.train(), prepared.validation())
+    stores = (prepared.train(), prepared.validation())
     if stage.benign_only:
         stores = (benign_windows(stores[0]), benign_windows(stores[1]))
     for what, store in zip(("training", "validation"), stores, strict=True):
@@ -39,16 +34,6 @@ def training_stores(
     if not stage.benign_only:
         need_attacks(stores[0], config)
     return stores
-
-
-def with_sequences(prepared: Prepared) -> tuple[GraphStore, GraphStore]:
-    """All training and validation graphs, with labels and with their windows' messages.
-
-    Raises:
-        DataError: the captures are no longer those that the graphs were made of.
-    """
-    need_training_sequences(prepared)
-    return prepared.train(sequences=True), prepared.validation(sequences=True)
 
 
 def need_attacks(store: GraphStore, config: RunConfig) -> None:

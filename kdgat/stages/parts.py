@@ -1,4 +1,4 @@
-"""One capture in memory, what is kept of it, and what its store calls it."""
+"""Captures in memory, and graphs of several of them on their way to a store."""
 
 from __future__ import annotations
 
@@ -7,51 +7,90 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt64
+from jaxtyping import Bool, Int8, Int32, Int64, UInt64
 
 from kdgat.configs.data import DataConfig
 from kdgat.data.captures import CaptureRecord, DatasetManifest, load_messages
-from kdgat.data.profiles import VehicleProfile, make_profile
-from kdgat.data.store import CaptureLabel
+from kdgat.data.graphs import Graphs, concatenate, picked
+from kdgat.data.scaling import Scaler
+from kdgat.data.store import CaptureLabel, save_store
 from kdgat.data.windows import Messages, window_attacks, window_hashes, window_starts
 from kdgat.errors import DataError
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One training capture in memory."""
+    """One capture in memory, and where its windows start."""
 
     record: CaptureRecord
     messages: Messages
     attack: Bool[np.ndarray, "messages"]
+    starts: Int64[np.ndarray, "windows"]
+    attacks: Int64[np.ndarray, "windows"]
+    hashes: UInt64[np.ndarray, "windows"]
 
 
 @dataclass(frozen=True)
-class Windows:
-    """What is kept of a training capture's windows: where they go, and what is in them."""
+class Part:
+    """Some graphs, the capture each comes from, its attack messages and its reference."""
 
-    record: CaptureRecord
-    attacks: Int64[np.ndarray, "windows"]
-    hashes: UInt64[np.ndarray, "windows"]
-    benign: VehicleProfile
-    """Of the capture's benign messages."""
+    graphs: Graphs
+    capture: Int32[np.ndarray, "graphs"]
+    attacks: Int64[np.ndarray, "graphs"]
+    reference: Int8[np.ndarray, "graphs"]
+
+    def at(self, order: Int64[np.ndarray, "picked"]) -> Part:
+        """Some of them."""
+        return Part(
+            picked(self.graphs, order),
+            self.capture[order],
+            self.attacks[order],
+            self.reference[order],
+        )
 
 
-def load_capture(dataset_folder: Path, record: CaptureRecord) -> Loaded:
-    """A training capture, with its labels."""
+def load_windows(
+    dataset_folder: Path, record: CaptureRecord, config: DataConfig, stride: int
+) -> Loaded:
+    """A training capture's windows, with its labels."""
     frame = load_messages(dataset_folder, record)
-    return Loaded(record, Messages.from_frame(frame), frame["attack"].to_numpy())
+    messages = Messages.from_frame(frame)
+    starts = window_starts(len(messages), config.window_messages, stride)
+    attack = frame["attack"].to_numpy()
+    attacks = window_attacks(attack, starts, config.window_messages)
+    hashes = window_hashes(messages, starts, config.window_messages)
+    return Loaded(record, messages, attack, starts, attacks, hashes)
 
 
-def look_at(capture: Loaded, config: DataConfig) -> Windows:
-    """What to know of a capture's windows before any of them becomes a graph."""
-    messages, window = capture.messages, config.window_messages
-    starts = window_starts(len(messages), window, config.training_stride_messages)
-    return Windows(
-        record=capture.record,
-        attacks=window_attacks(capture.attack, starts, window),
-        hashes=window_hashes(messages, starts, window),
-        benign=make_profile(messages.at(~capture.attack), capture.record.duration_s),
+def joined(parts: Sequence[Part], config: DataConfig) -> Part:
+    """Several parts as one, in their order."""
+    return Part(
+        concatenate([part.graphs for part in parts], config),
+        np.concatenate([part.capture for part in parts]),
+        np.concatenate([part.attacks for part in parts]),
+        np.concatenate([part.reference for part in parts]),
+    )
+
+
+def save_part(
+    folder: Path,
+    part: Part,
+    labels: Sequence[CaptureLabel],
+    scaler: Scaler,
+    config: DataConfig,
+    *,
+    blind: bool = False,
+) -> None:
+    """Scale the graphs and write them as a store; a blind one has no labels."""
+    scaled = {"x": scaler.nodes(part.graphs.x), "edge_attr": scaler.edges(part.graphs.edge_attr)}
+    save_store(
+        folder,
+        Graphs(**{**vars(part.graphs), **scaled}),
+        part.capture,
+        labels,
+        None if blind else part.attacks,
+        config.window_messages,
+        part.reference,
     )
 
 

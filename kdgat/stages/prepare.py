@@ -3,28 +3,35 @@
 Preparing touches the training captures alone; `kdgat.stages.scenarios` builds a test folder when
 `evaluate` asks for it, with the scaling and the profiles of the training data.
 
-Every capture is read twice, and one at a time is in memory. The first time tells which windows
-repeat others and what benign traffic looks like; the second time windows become graphs, which go to
-disk a block at a time. `kdgat.stages.references` says what each is measured against.
+A training window is measured against a profile as a test window would be. By lot it gets none (a
+vehicle never seen), that of its vehicle's other captures (a vehicle seen in training), or one made
+from seconds of its own capture that don't hold the window (`adapted`). Profiles of training
+captures are made from benign messages, because training labels are known.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int8, UInt32
+from jaxtyping import Bool, Int8, Int64, UInt32
 
 from kdgat.configs.data import DataConfig
 from kdgat.data.captures import DatasetManifest, load_manifest
 from kdgat.data.features import feature_names
-from kdgat.data.graphs import NO_IDS, picked
-from kdgat.data.measured import graph_blocks
-from kdgat.data.profiles import VehicleProfile, load_library, save_library
+from kdgat.data.graphs import NO_IDS
+from kdgat.data.measured import BORROWED, OWN, UNPROFILED, Share, graphs_of_shares
+from kdgat.data.profiles import (
+    VehicleProfile,
+    load_library,
+    make_profile,
+    merge_profiles,
+    save_library,
+)
 from kdgat.data.scaling import Scaler
 from kdgat.data.splits import (
     LEFT_OUT,
@@ -34,24 +41,25 @@ from kdgat.data.splits import (
     repeats_of_training,
     split_blocks,
 )
-from kdgat.data.store import LABELS, GraphStore, open_store
-from kdgat.data.store_writer import StoreWriter, writing_store
+from kdgat.data.store import GraphStore, open_store
 from kdgat.data.windows import tail_messages
 from kdgat.errors import DataError
 from kdgat.ledger.files import write_json
 from kdgat.progress import Progress, quiet
 from kdgat.stages.parts import (
     Loaded,
-    Windows,
+    Part,
     capture_label,
-    load_capture,
-    look_at,
+    joined,
+    load_windows,
     need_captures,
+    save_part,
 )
-from kdgat.stages.references import others, shares_of, vehicle_library
 from kdgat.stages.table import PREPARE_VERSION, graphs_key
 
 _LIBRARY = "library.npz"
+_OWN_PROFILES = 4
+"""Stretches of a training capture, evenly spread, that its windows are measured against."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +79,13 @@ class Prepared:
     made: bool
     """Whether this call made the graphs; otherwise they were there."""
 
-    def train(self, *, sequences: bool = False) -> GraphStore:
-        """The training graphs, with labels; with their windows' messages, if they are there."""
-        return open_store(self.folder / "train", labels=True, sequences=sequences)
+    def train(self) -> GraphStore:
+        """The training graphs, with labels."""
+        return open_store(self.folder / "train", labels=True)
 
-    def validation(self, *, sequences: bool = False) -> GraphStore:
-        """The validation graphs, in the same way."""
-        return open_store(self.folder / "validation", labels=True, sequences=sequences)
+    def validation(self) -> GraphStore:
+        """The validation graphs, with labels."""
+        return open_store(self.folder / "validation", labels=True)
 
     def config(self) -> DataConfig:
         """The data config that the graphs were made with."""
@@ -108,121 +116,159 @@ def prepare(
         return done
     records = manifest.of_role("train")
     need_captures(records, manifest, "a folder named train_...")
-    plan = _plan(dataset_folder, manifest, config, progress)
+    loaded = []
+    for number, record in enumerate(records):
+        progress(f"reading {record.key}", number, 2 * len(records))
+        loaded.append(load_windows(dataset_folder, record, config, config.training_stride_messages))
+    sides = _sides(loaded, config)
+    profiles = [_benign_profile(capture) for capture in loaded]
+    vocabulary = np.unique(np.concatenate([profile.ids for profile in profiles]))
+    vocabulary = vocabulary if config.id_encoding == "lookup_unk" else NO_IDS
+
+    parts = []
+    for number, (capture, side) in enumerate(zip(loaded, sides, strict=True)):
+        progress(f"graphs of {capture.record.key}", len(records) + number, 2 * len(records))
+        chosen = np.flatnonzero(side != LEFT_OUT)
+        shares = _shares(capture, capture.starts[chosen], _others(loaded, profiles, number), config)
+        graphs, reference = graphs_of_shares(
+            capture.messages, capture.starts[chosen], shares, config, vocabulary
+        )
+        owner = np.full(len(graphs), number, dtype=np.int32)
+        part = Part(graphs, owner, capture.attacks[chosen], reference)
+        parts.append([part.at(np.flatnonzero(side[chosen] == w)) for w in (TRAIN, VALIDATION)])
+    train, validation = (joined([part[which] for part in parts], config) for which in (0, 1))
+    scaler = _fit(train, config, manifest)
     labels = [capture_label(record) for record in records]
-    with ExitStack() as opened:
-        train, validation = stores = [
-            opened.enter_context(writing_store(folder / name, labels, config.window_messages))
-            for name in ("train", "validation")
-        ]
-        for number, record in enumerate(records):
-            progress(f"graphs of {record.key}", len(records) + number, 2 * len(records))
-            _add(stores, number, load_capture(dataset_folder, record), plan)
-        scaler = train.scaler = validation.scaler = _fit(train, config)
-    save_library(folder / _LIBRARY, vehicle_library(plan.windows))
+    for name, part in (("train", train), ("validation", validation)):
+        save_part(folder / name, part, labels, scaler, config)
+    save_library(folder / _LIBRARY, _library(loaded, profiles))
     report = {
         "version": PREPARE_VERSION,
         "config": config.model_dump(mode="json"),
         "dataset_hash": manifest.content_hash,
         "scaler": asdict(scaler),
-        "vocabulary": plan.vocabulary.tolist(),
-        "captures": [asdict(each) for each in _counts(plan)],
-        "train_graphs": len(train),
-        "validation_graphs": len(validation),
+        "vocabulary": vocabulary.tolist(),
+        "captures": [asdict(_count(*item, config)) for item in zip(loaded, sides, strict=True)],
+        "train_graphs": len(train.graphs),
+        "validation_graphs": len(validation.graphs),
     }
     write_json(folder / "prepare.json", report)
     progress("graphs are ready", 2 * len(records), 2 * len(records))
     return _from_report(folder, manifest, report, made=True)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is known of all captures before the first graph is made."""
-
-    config: DataConfig
-    windows: Sequence[Windows]
-    sides: Sequence[Int8[np.ndarray, "windows"]]
-    vocabulary: UInt32[np.ndarray, "ids"]
-
-
-def _plan(
-    dataset_folder: Path, manifest: DatasetManifest, config: DataConfig, progress: Progress
-) -> _Plan:
-    records = manifest.of_role("train")
-    windows = []
-    for number, record in enumerate(records):
-        progress(f"reading {record.key}", number, 2 * len(records))
-        windows.append(look_at(load_capture(dataset_folder, record), config))
-    sides = window_sides(windows, config)
-    _need_benign(windows, sides, config, manifest)
-    ids = np.unique(np.concatenate([each.benign.ids for each in windows]))
-    return _Plan(config, windows, sides, ids if config.id_encoding == "lookup_unk" else NO_IDS)
-
-
-def window_sides(
-    windows: Sequence[Windows], config: DataConfig
-) -> list[Int8[np.ndarray, "windows"]]:
+def _sides(loaded: Sequence[Loaded], config: DataConfig) -> list[Int8[np.ndarray, "windows"]]:
     """The side of every window, with repeats of training taken out of validation."""
-    sides = [split_blocks(len(each.attacks), config) for each in windows]
+    sides = [split_blocks(len(capture.starts), config) for capture in loaded]
     together = np.concatenate(sides)
-    repeats = repeats_of_training(np.concatenate([each.hashes for each in windows]), together)
+    repeats = repeats_of_training(np.concatenate([c.hashes for c in loaded]), together)
     together[repeats] = LEFT_OUT
     bounds = np.cumsum([len(side) for side in sides])[:-1]
     return np.split(together, bounds)
 
 
-def _need_benign(
-    windows: Sequence[Windows],
-    sides: Sequence[Int8[np.ndarray, "windows"]],
+def _benign_profile(capture: Loaded) -> VehicleProfile:
+    return make_profile(capture.messages.at(~capture.attack), capture.record.duration_s)
+
+
+def _others(
+    loaded: Sequence[Loaded], profiles: Sequence[VehicleProfile], number: int
+) -> VehicleProfile | None:
+    """The profile of the same vehicle from its other training captures."""
+    vehicle = loaded[number].record.vehicle
+    others = [
+        profile
+        for place, (capture, profile) in enumerate(zip(loaded, profiles, strict=True))
+        if place != number and capture.record.vehicle == vehicle
+    ]
+    return merge_profiles(others) if others else None
+
+
+def _library(
+    loaded: Sequence[Loaded], profiles: Sequence[VehicleProfile]
+) -> dict[str, VehicleProfile]:
+    vehicles = [capture.record.vehicle for capture in loaded]
+    return {
+        vehicle: merge_profiles(
+            [each for each, name in zip(profiles, vehicles, strict=True) if name == vehicle]
+        )
+        for vehicle in sorted(set(vehicles))
+    }
+
+
+def _shares(
+    capture: Loaded,
+    starts: Int64[np.ndarray, "windows"],
+    others: VehicleProfile | None,
     config: DataConfig,
-    manifest: DatasetManifest,
-) -> None:
-    attacks = np.concatenate(
-        [each.attacks[side == TRAIN] for each, side in zip(windows, sides, strict=True)]
+) -> list[Share]:
+    """What each window is measured against, by lot; the same for the same capture and config."""
+    everything = np.arange(len(starts))
+    if "profile" not in config.features:
+        return [Share(everything, None, UNPROFILED)]
+    draw = np.random.default_rng(zlib.crc32(capture.record.key.encode()))
+    lot, pick = draw.random((2, len(starts)))
+    own = _own_profiles(capture, starts, config)
+    choices = np.stack([free for _, free in own], axis=1) if own else np.zeros((len(starts), 0))
+    count = choices.sum(axis=1).astype(np.int64)
+    # The lot falls on one of the window's own free profiles: the n-th one of them.
+    place = (
+        np.cumsum(choices, axis=1)
+        == (np.minimum((pick * count).astype(int), count - 1) + 1)[:, None]
     )
-    if (attacks > 0).all():
+    chosen = np.where(count > 0, (place & (choices > 0)).argmax(axis=1), -1) if own else count - 1
+    none, borrowed = config.unprofiled_share, config.borrowed_share
+    to_own = (lot >= none + borrowed) & (chosen >= 0)
+    to_borrow = (lot >= none) & ~to_own & (others is not None)
+    shares = [
+        Share(everything[~to_own & ~to_borrow], None, UNPROFILED),
+        Share(everything[to_borrow], others, BORROWED),
+    ]
+    return shares + [
+        Share(everything[to_own & (chosen == number)], profile, OWN)
+        for number, (profile, _) in enumerate(own)
+    ]
+
+
+def _own_profiles(
+    capture: Loaded, starts: Int64[np.ndarray, "windows"], config: DataConfig
+) -> list[tuple[VehicleProfile, Bool[np.ndarray, "windows"]]]:
+    """Profiles of some seconds of a capture, each with the windows that lie outside of them."""
+    time_s = capture.messages.time_s
+    found = []
+    room = capture.record.duration_s - config.prefix_s
+    for first_s in float(time_s[0]) + np.linspace(0, max(room, 0), _OWN_PROFILES):
+        last_s = first_s + config.prefix_s
+        inside = (time_s >= first_s) & (time_s < last_s)
+        benign = inside & ~capture.attack
+        if benign.sum() >= config.window_messages:
+            profile = make_profile(capture.messages.at(benign), config.prefix_s)
+            before = np.concatenate(([0], np.cumsum(inside)))
+            outside = before[starts + config.window_messages] == before[starts]
+            found.append((profile, outside))
+    return found
+
+
+def _fit(train: Part, config: DataConfig, manifest: DatasetManifest) -> Scaler:
+    graphs, benign = train.graphs, train.attacks == 0
+    if not benign.any():
         raise DataError(
-            f"dataset '{manifest.name}' has {len(attacks)} training windows of "
+            f"dataset '{manifest.name}' has {len(graphs)} training windows of "
             f"{config.window_messages} messages, none of them benign",
             hint="add benign captures to a train_ folder and ingest again, or shorten "
             "data.window_messages",
         )
-
-
-def _add(stores: Sequence[StoreWriter], number: int, capture: Loaded, plan: _Plan) -> None:
-    """Put the graphs of a capture into the stores of their sides, a block at a time."""
-    config = plan.config
-    chosen = np.flatnonzero(plan.sides[number] != LEFT_OUT)
-    side, attacks = plan.sides[number][chosen], plan.windows[number].attacks[chosen]
-    starts = chosen * config.training_stride_messages
-    shares = shares_of(capture, starts, others(plan.windows, number), config)
-    blocks = graph_blocks(capture.messages, starts, shares, config, plan.vocabulary)
-    for block, graphs, reference in blocks:
-        for store, which in zip(stores, (TRAIN, VALIDATION), strict=True):
-            mine = np.flatnonzero(side[block] == which)
-            owner = np.full(len(mine), number, dtype=np.int32)
-            store.add(picked(graphs, mine), owner, attacks[block][mine], reference[mine])
-
-
-def _fit(train: StoreWriter, config: DataConfig) -> Scaler:
-    """Of benign training windows, which are read back from disk."""
-    benign = train.each(LABELS) == 0
+    nodes = np.repeat(benign, np.diff(graphs.node_ptr))
+    edges = np.repeat(benign, np.diff(graphs.edge_ptr))
     names = feature_names(config.features)
-    return Scaler.fit_blocks(
-        lambda: train.nodes_of(benign), lambda: train.edges_of(benign), config.scale_clip, names
-    )
+    return Scaler.fit(graphs.x[nodes], graphs.edge_attr[edges], config.scale_clip, names)
 
 
-def _counts(plan: _Plan) -> list[CaptureSplit]:
-    pairs = zip(plan.windows, plan.sides, strict=True)
-    return [_count(windows, side, plan.config) for windows, side in pairs]
-
-
-def _count(windows: Windows, side: Int8[np.ndarray, "windows"], config: DataConfig) -> CaptureSplit:
-    attack = windows.attacks > 0
+def _count(capture: Loaded, side: Int8[np.ndarray, "windows"], config: DataConfig) -> CaptureSplit:
+    attack = capture.attacks > 0
     plan = split_blocks(len(side), config)
     return CaptureSplit(
-        key=windows.record.key,
+        key=capture.record.key,
         train=int((side == TRAIN).sum()),
         validation=int((side == VALIDATION).sum()),
         train_attacks=int((attack & (side == TRAIN)).sum()),
@@ -230,7 +276,7 @@ def _count(windows: Windows, side: Int8[np.ndarray, "windows"], config: DataConf
         embargoed=int((plan == LEFT_OUT).sum()),
         repeats=int(((side == LEFT_OUT) & (plan == VALIDATION)).sum()),
         tail_messages=tail_messages(
-            windows.record.rows, config.window_messages, config.training_stride_messages
+            len(capture.messages), config.window_messages, config.training_stride_messages
         ),
     )
 

@@ -13,27 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int8, Int64
+from jaxtyping import Int64
 
 from kdgat.configs.data import DataConfig
 from kdgat.configs.evaluation import EvaluationConfig, Protocol
 from kdgat.data.captures import CaptureRecord, load_manifest, load_messages
-from kdgat.data.graphs import Graphs
 from kdgat.data.measured import (
     graphs_by_library,
     graphs_by_profile,
     graphs_of_prefix,
-    halves_of_prefix,
     prefix_messages,
 )
 from kdgat.data.poison import poisoned
 from kdgat.data.profiles import make_profile
-from kdgat.data.sequence_store import Source
 from kdgat.data.store import save_labels
-from kdgat.data.store_writer import StoreWriter, writing_store
 from kdgat.data.windows import Messages, window_attacks, window_starts
 from kdgat.errors import DataError, did_you_mean
-from kdgat.stages.parts import capture_label, need_captures
+from kdgat.stages.parts import Part, capture_label, joined, need_captures, save_part
 from kdgat.stages.prepare import Prepared
 
 
@@ -94,20 +90,21 @@ def scenario_folder(dataset_folder: Path, prepared: Prepared, scenario: str, vie
         return folder
     config = prepared.config()
     records = _records(dataset_folder, scenario)
+    parts = [
+        _part(record, number, messages, starts, prepared, config, view)
+        for number, (record, messages, starts) in enumerate(
+            _windows(dataset_folder, records, config, view)
+        )
+    ]
+    part = joined(parts, config)
+    if len(part.graphs) == 0:
+        raise DataError(
+            f"test folder '{scenario}' has no window of {config.window_messages} messages after "
+            f"the first {_after_s(config, view):g} s of its captures, which are never scored",
+            hint="ingest longer captures, or lower data.prefix_s or data.window_messages",
+        )
     labels = [capture_label(record) for record in records]
-    with writing_store(folder, labels, config.window_messages) as store:
-        store.scaler = prepared.scaler
-        captures = _windows(dataset_folder, records, config, view)
-        for number, (record, messages, starts) in enumerate(captures):
-            graphs, reference = _measured(record, messages, starts, prepared, config, view)
-            _add(store, number, graphs, reference)
-        if not len(store):
-            raise DataError(
-                f"test folder '{scenario}' has no window of {config.window_messages} messages "
-                f"after the first {_after_s(config, view):g} s of its captures, which are never "
-                "scored",
-                hint="ingest longer captures, or lower data.prefix_s or data.window_messages",
-            )
+    save_part(folder, part, labels, prepared.scaler, config, blind=True)
     return folder
 
 
@@ -129,47 +126,29 @@ def prefix_folder(dataset_folder: Path, prepared: Prepared, scenario: str, view:
         return folder
     config = prepared.config()
     records = _records(dataset_folder, scenario)
+    parts = [
+        part
+        for number, record in enumerate(records)
+        for part in _halves(dataset_folder, record, number, prepared, config, view)
+    ]
     labels = [capture_label(record) for record in records]
-    with writing_store(folder, labels, config.window_messages) as store:
-        store.scaler = prepared.scaler
-        for number, record in enumerate(records):
-            prefix = _prefix(_messages(dataset_folder, record), record, view)
-            halves = graphs_of_prefix(prefix, view.prefix_s, config, prepared.ids())
-            for graphs, reference in halves:
-                _add(store, number, graphs, reference)
+    save_part(folder, joined(parts, config), labels, prepared.scaler, config, blind=True)
     return folder
 
 
-def _add(
-    store: StoreWriter, number: int, graphs: Graphs, reference: Int8[np.ndarray, "graphs"]
-) -> None:
-    """Put graphs of one capture into a blind store."""
-    store.add(graphs, np.full(len(graphs), number, dtype=np.int32), None, reference)
-
-
-def scenario_sources(
-    dataset_folder: Path, config: DataConfig, scenario: str, view: View
-) -> list[Source]:
-    """The windows that `scenario_folder` makes graphs of, in their order.
-
-    Raises:
-        DataError: there is no such test folder.
-    """
-    windows = _windows(dataset_folder, _records(dataset_folder, scenario), config, view)
-    return [Source(messages, starts) for _, messages, starts in windows]
-
-
-def prefix_sources(
-    dataset_folder: Path, config: DataConfig, scenario: str, view: View
-) -> list[Source]:
-    """The same of `prefix_folder`."""
-    return [
-        Source(half, starts)
-        for record in _records(dataset_folder, scenario)
-        for half, starts, _ in halves_of_prefix(
-            _prefix(_messages(dataset_folder, record), record, view), view.prefix_s, config
-        )
-    ]
+def _halves(
+    dataset_folder: Path,
+    record: CaptureRecord,
+    number: int,
+    prepared: Prepared,
+    config: DataConfig,
+    view: View,
+) -> Iterator[Part]:
+    messages = _messages(dataset_folder, record)
+    prefix = _prefix(messages, record, view)
+    for graphs, reference in graphs_of_prefix(prefix, view.prefix_s, config, prepared.ids()):
+        owner = np.full(len(graphs), number, dtype=np.int32)
+        yield Part(graphs, owner, np.zeros(len(graphs), np.int64), reference)
 
 
 def label_scenario(dataset_folder: Path, prepared: Prepared, scenario: str, view: View) -> None:
@@ -187,19 +166,23 @@ def label_scenario(dataset_folder: Path, prepared: Prepared, scenario: str, view
     save_labels(prepared.folder / scenario / view.name, np.concatenate(attacks))
 
 
-def _measured(
+def _part(
     record: CaptureRecord,
+    number: int,
     messages: Messages,
     starts: Int64[np.ndarray, "windows"],
     prepared: Prepared,
     config: DataConfig,
     view: View,
-) -> tuple[Graphs, Int8[np.ndarray, "graphs"]]:
+) -> Part:
     if view.protocol == "adapted":
         profile = make_profile(_prefix(messages, record, view), view.prefix_s)
-        return graphs_by_profile(messages, starts, profile, config, prepared.ids())
-    library = prepared.library()
-    return graphs_by_library(messages, starts, library, config, prepared.ids())
+        graphs, reference = graphs_by_profile(messages, starts, profile, config, prepared.ids())
+    else:
+        library = prepared.library()
+        graphs, reference = graphs_by_library(messages, starts, library, config, prepared.ids())
+    owner = np.full(len(graphs), number, dtype=np.int32)
+    return Part(graphs, owner, np.zeros(len(graphs), np.int64), reference)
 
 
 def _prefix(messages: Messages, record: CaptureRecord, view: View) -> Messages:

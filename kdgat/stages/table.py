@@ -9,7 +9,6 @@ from kdgat.configs.data import DataConfig
 from kdgat.configs.model import Kind, ModelConfig
 from kdgat.configs.run import json_digest
 from kdgat.data.captures import DatasetManifest
-from kdgat.data.versions import MESSAGES_VERSION
 from kdgat.errors import ConfigError
 
 
@@ -22,13 +21,9 @@ class Stage:
     version: int
     """Goes up when the same config gives another model; earlier runs then no longer count."""
     benign_only: bool
-    how: Literal[
-        "gradient",
-        "fitted",
-        "policy",
-    ] = "gradient"
-    """By Lightning on graphs; in one go by a library on window features; a policy on the scores of
-    other runs; or a way of its own, by the module in `kdgat.stages` of that name."""
+    how: Literal["gradient", "fitted", "policy"] = "gradient"
+    """By Lightning on graphs; in one go by a library on window features; or a policy on the scores
+    of other runs."""
 
 
 STAGES: dict[str, Stage] = {
@@ -36,8 +31,7 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage("autoencoder", "vgae", version=2, benign_only=True),
         Stage("classifier", "gat", version=2, benign_only=False),
-        Stage("fusion", "fusion", version=2, benign_only=False, how="policy"),
-        Stage("gru", "gru", version=MESSAGES_VERSION, benign_only=False),
+        Stage("fusion", "fusion", version=1, benign_only=False, how="policy"),
         Stage("gradient_boosting", "gradient_boosting", 1, benign_only=False, how="fitted"),
         Stage("mlp", "mlp", version=1, benign_only=False),
         Stage("profile", "profile", version=1, benign_only=False, how="fitted"),

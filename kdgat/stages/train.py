@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from kdgat.configs.model import READS_MESSAGES
 from kdgat.configs.run import RunConfig
 from kdgat.errors import ConfigError
 from kdgat.ledger.folder import RunFolder
@@ -232,7 +231,7 @@ def _calibrate_best(
     """Write into the best checkpoint how its scores become decisions."""
     path = run.checkpoints / BEST
     trained = load_best(path)
-    windows = prepared.validation(sequences=config.model.kind in READS_MESSAGES)
+    windows = prepared.validation()
     parts = score_parts(trained.model, config.model, windows, config.training.max_graphs)
     calibration = calibrate(config.model, parts, windows)
     save_best(path, trained.model, config, features, trained.epoch, calibration)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from kdgat.configs.model import GatConfig, GruConfig, MlpConfig
+from kdgat.configs.model import GatConfig, MlpConfig
 from kdgat.configs.run import RunConfig
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def curriculum_of(config: RunConfig, store: GraphStore) -> Curriculum | None:
     There is none where the config asks for none, and none for models that learn without attacks.
     """
     training = config.training
-    if training.curriculum == "none" or not isinstance(
-        config.model, GatConfig | MlpConfig | GruConfig
-    ):
+    if training.curriculum == "none" or not isinstance(config.model, GatConfig | MlpConfig):
         return None
     attack = store.y.numpy() > 0
     distance = benign_distance(window_means(store), ~attack)

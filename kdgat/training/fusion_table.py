@@ -46,13 +46,12 @@ def fusion_table(model: FusionModel, store: GraphStore, max_graphs: int) -> Fusi
 def blinded(
     table: FusionTable, model: FusionModel, share: float, generator: torch.Generator
 ) -> FusionTable:
-    """The table as if some attacks were new to models that learnt from labels.
+    """The table as if some attacks were new to one of the models that learnt from labels.
 
     On a share of the attack windows, drawn anew at each call, what one such model says is replaced
     by what it says of a benign window drawn at random. A model that saw an attack's kind in
     training is sure of it there, and would seem worth all trust; on attacks of a kind that nobody
-    labelled, the others must be heard. Several such models saw the same labels, so where a model
-    without labels is left to be heard, half of these windows are new to all of them at once.
+    labelled, the others must be heard.
     """
     labelled = [k for k, each in enumerate(model.labelled) if each]
     benign = torch.nonzero(table.y == 0).squeeze(1)
@@ -61,13 +60,10 @@ def blinded(
         return table
     chosen = attacks[torch.rand(len(attacks), generator=generator) < share]
     shown = benign[torch.randint(len(benign), (len(chosen),), generator=generator)]
-    together = 1 < len(labelled) < len(model.labelled)
-    turns = len(labelled) * (2 if together else 1)
-    turn = torch.randint(turns, (len(chosen),), generator=generator)
+    turn = torch.randint(len(labelled), (len(chosen),), generator=generator)
     odds, signals = table.odds.clone(), table.signals.clone()
     for number, k in enumerate(labelled):
-        blind = (turn == number) | (turn >= len(labelled))
-        here, there = chosen[blind], shown[blind]
+        here, there = chosen[turn == number], shown[turn == number]
         odds[here, k] = table.odds[there, k]
         signals[here, model.columns[k]] = table.signals[there, model.columns[k]]
     return replace(table, odds=odds, signals=signals)

@@ -159,10 +159,6 @@ class ValueLearner:
     An action is taken at random with a probability that falls from 1 to `exploration`, and else is
     the one thought best. With a discount its worth holds that of the window that comes next, as a
     network tells it that is renewed every `target_steps` steps (Mnih et al. 2015).
-
-    Of more than two models there are hundreds of actions, and each would be taken a few times at
-    most. What any of them would have earned is known from the models' odds, and none changes which
-    window comes next, so there every action is learnt from at each window.
     """
 
     def __init__(
@@ -182,8 +178,6 @@ class ValueLearner:
     def step(self, lesson: Lesson, chosen: Int64[Tensor, "batch"], progress: float) -> Tensor:
         """One step of the network towards what the taken actions turned out to be worth."""
         values = self.policy.values(lesson.states[chosen])
-        if self.lattice.shape[1] > 2:
-            return self._fit(values, self._worth(lesson, chosen))
         exploration = 1 - progress * (1 - self.config.exploration)
         random = torch.randint(len(self.lattice), (len(chosen),), generator=self.generator)
         explores = torch.rand(len(chosen), generator=self.generator) < exploration
@@ -192,20 +186,7 @@ class ValueLearner:
         worth = reward(score, _labels(lesson, chosen, self.distillation))
         if self.discount:
             worth = worth + self.discount * self._next(lesson, chosen)
-        return self._fit(values.gather(1, action[:, None])[:, 0], worth)
-
-    def _worth(self, lesson: Lesson, chosen: Int64[Tensor, "batch"]) -> Tensor:
-        """What every action turns out to be worth in each window."""
-        scores = lesson.odds[chosen] @ self.lattice.T
-        labels = _labels(lesson, chosen, self.distillation)
-        worth = reward(scores, labels[:, None].expand_as(scores))
-        if self.discount:
-            worth = worth + self.discount * self._next(lesson, chosen)[:, None]
-        return worth
-
-    def _fit(self, values: Tensor, worth: Tensor) -> Tensor:
-        """One step of the network towards what actions are worth; the loss."""
-        loss = functional.smooth_l1_loss(values, worth)
+        loss = functional.smooth_l1_loss(values.gather(1, action[:, None])[:, 0], worth)
         _descend(self.optimizer, loss)
         self.steps += 1
         if self.steps % self.config.target_steps == 0:

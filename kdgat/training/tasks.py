@@ -19,7 +19,6 @@ from kdgat.configs.model import (
     FusionConfig,
     GatConfig,
     GradientBoostingConfig,
-    GruConfig,
     IdFrequencyConfig,
     MlpConfig,
     ModelConfig,
@@ -232,7 +231,7 @@ def task_of(config: ModelConfig) -> Task:
         TypeError: the kind has none: its own stage fits it, and it says how odd a window is.
     """
     match config:
-        case GatConfig() | MlpConfig() | GruConfig() | GradientBoostingConfig():
+        case GatConfig() | MlpConfig() | GradientBoostingConfig():
             return Classification()
         case VgaeConfig():
             return Reconstruction(config)

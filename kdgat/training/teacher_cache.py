@@ -155,10 +155,7 @@ def _model_digest(teacher: TrainedModel) -> str:
 
 def _store_digest(store: GraphStore) -> str:
     """The windows a model sees, to the last bit; labels are none of its business."""
-    parts = {name: getattr(store, name) for name in _STORE_PARTS}
-    if store.sequences is not None:
-        parts |= vars(store.sequences)
-    return _added(hashlib.sha256(), parts)
+    return _added(hashlib.sha256(), {name: getattr(store, name) for name in _STORE_PARTS})
 
 
 def _added(found: "hashlib._Hash", tensors: Mapping[str, Tensor]) -> str:

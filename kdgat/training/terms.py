@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kdgat.configs.model import GatConfig, GruConfig, MlpConfig, ModelConfig, VgaeConfig
+from kdgat.configs.model import GatConfig, MlpConfig, ModelConfig, VgaeConfig
 from kdgat.configs.training import DistillationConfig
 
 Term = Literal["answer", "latent", "feature", "attention"]
@@ -51,7 +51,7 @@ def kept_columns(
     if not terms or terms & INSIDE:
         return {}
     match teacher:
-        case GatConfig() | MlpConfig() | GruConfig():
+        case GatConfig() | MlpConfig():
             return {"logits": Column("graphs", 2)}
         case VgaeConfig():
             nodes = {"nodes": Column("nodes", node_features)}

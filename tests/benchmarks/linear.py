@@ -4,14 +4,10 @@ Run by hand (about half an hour; the figures and the picture are written to --ou
 
     uv run python tests/benchmarks/linear.py --out linear
 
-The memory that one long capture takes, in place of many:
-
-    uv run python tests/benchmarks/linear.py --rows 2000000 --single
-
 Rows are the simulation's, repeated with later times. Each size is built in a process of its own,
-which tells how much memory it had resident at most; pages of mapped files count too. Seconds are
-the process's own time on one thread; each size's seconds a graph is given as a ratio to the
-smallest size's, which a linear cost keeps at one.
+which tells how much memory it had resident at most. Seconds are the process's own time on one
+thread; each size's seconds a graph is given as a ratio to the smallest size's, which a linear cost
+keeps at one.
 """
 
 from __future__ import annotations
@@ -25,7 +21,6 @@ import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -49,8 +44,8 @@ class Point:
     resident_gb: float
 
 
-def build(size: int, single: bool = False) -> Point:
-    """Graphs of `size` rows, read from CSV and written to a store; in one capture or in many."""
+def build(size: int) -> Point:
+    """Graphs of `size` rows, read from CSV and written to a store in chunks of one capture."""
     import polars as pl
 
     from kdgat.configs.data import DataConfig
@@ -72,10 +67,9 @@ def build(size: int, single: bool = False) -> Point:
             # A copy that repeats another would be left out of training.
             first = frame.columns[0]
             frame = frame.with_columns(pl.col(first) * (1 + 1e-6 * number))
-            target = folder / "raw" / "train_01" / f"capture-{0 if single else number}.csv"
+            target = folder / "raw" / "train_01" / f"capture-{number}.csv"
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("ab") as file:
-                frame.write_csv(file, include_header=not single or number == 0)
+            frame.write_csv(target)
             left -= len(frame)
         start = time.process_time()
         config = DatasetConfig(name="linear", provenance="simulated")
@@ -163,13 +157,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("linear"))
     parser.add_argument("--quick", action="store_true", help="The smaller sizes.")
-    parser.add_argument("--rows", type=int, nargs="+", help="Only CSV to graphs, of so many rows.")
-    parser.add_argument("--single", action="store_true", help="All rows in one capture.")
     given = parser.parse_args()
     rows, sizes = (ROWS[:2], SIZES[:3]) if given.quick else (ROWS, SIZES)
-    rows, sizes = (given.rows, ()) if given.rows else (rows, sizes)
     points: list[Point] = []
-    for job, what in ((partial(build, single=given.single), rows), (train, sizes)):
+    for job, what in ((build, rows), (train, sizes)):
         for size in what:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 found = pool.submit(job, size).result()

@@ -67,8 +67,7 @@ def test_importing_the_package_loads_nothing_but_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "module",
-    ["errors", "workspace", "progress", "tabular", "ledger.folder", "ledger.scan", "stages"],
+    "module", ["errors", "workspace", "progress", "ledger.folder", "ledger.scan", "stages"]
 )
 def test_what_every_command_needs_loads_no_library(module: str) -> None:
     assert newly_loaded(f"import kdgat.{module}") == {"kdgat"}

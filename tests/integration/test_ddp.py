@@ -71,8 +71,7 @@ def _save_store(folder: Path, seed: int, windows: int) -> None:
     """Windows of two to nine ids, every third an attack."""
     from kdgat.configs.data import DataConfig
     from kdgat.data.graphs import build_graphs
-    from kdgat.data.store import CaptureLabel
-    from kdgat.data.store_writer import save_store
+    from kdgat.data.store import CaptureLabel, save_store
     from kdgat.data.windows import Messages
 
     rng = np.random.default_rng(seed)

@@ -8,14 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from kdgat.errors import KdgatError
 from kdgat.ops.checkup.finding import Found, Surroundings, note, problem
-from kdgat.slurm.client import Slurm
-from kdgat.slurm.cluster import load_cluster
 
 PURGES_DAYS = (60, 90)
-"""After so many days without being read or written, scratch file systems delete a file, where
-neither [tool.kdgat] nor the cluster's file says after how many."""
+"""After so many days without being read or written, scratch file systems delete a file."""
 WARN_DAYS = 14
 """Days before a purge at which it is told."""
 _LITTLE_GB, _VERY_LITTLE_GB = 5.0, 1.0
@@ -45,20 +41,14 @@ def look_at_disk(here: Surroundings) -> Iterator[Found]:
 
 
 def look_at_scratch(here: Surroundings) -> Iterator[Found]:
-    """Files of the home folder, or of a store of assets elsewhere, that nobody touched for long."""
-    for folder in _folders(here):
-        if not folder.is_dir():
-            continue
-        # Whoever sets the days says that the home is purged, whatever its folder is called.
-        if here.ws.purge_days is not None or _on_scratch(folder, here):
-            yield from _look_at_ages(folder, _purges_days(here), here)
-
-
-def _look_at_ages(folder: Path, purges: tuple[int, ...], here: Surroundings) -> Iterator[Found]:
+    """Files of a home folder on scratch that nobody has touched for long."""
+    home = here.ws.home
+    if not (home.is_dir() and _on_scratch(home, here)):
+        return
     until = time.monotonic() + _LOOK_S
-    ages = sorted(_ages_days(folder, here.now, until), reverse=True)
+    ages = sorted(_ages_days(home, here.now, until), reverse=True)
     least = "at least " * (time.monotonic() >= until)
-    for purge in sorted(purges, reverse=True):
+    for purge in reversed(PURGES_DAYS):
         near = [(age, size) for age, size, _ in ages if age >= purge - WARN_DAYS]
         if not near:
             continue
@@ -68,48 +58,20 @@ def _look_at_ages(folder: Path, purges: tuple[int, ...], here: Surroundings) -> 
             f"touched for {purge - WARN_DAYS} days or more, and purges come after {purge}; "
             f"the oldest, '{here.ws.show(path)}', for {oldest:.0f}"
         )
-        fix = (
-            "kdgat backup DIR, elsewhere; captures and assets: rsync -a to where nothing is purged"
-        )
-        yield problem("scratch", what, fix, where=here.ws.show(folder))
+        fix = f"copy them: rsync -a {here.ws.show(home)}/ PROJECT_SPACE/, then set KDGAT_HOME to it"
+        yield problem("scratch", what, fix, where=here.ws.show(home))
         return
 
 
-def _folders(here: Surroundings) -> Iterator[Path]:
-    yield here.ws.home
-    if not here.ws.assets.resolve().is_relative_to(here.ws.home.resolve()):
-        yield here.ws.assets
-
-
-def _purges_days(here: Surroundings) -> tuple[int, ...]:
-    """Days after which files are purged: as set, as the cluster's file says, or as is usual."""
-    if here.ws.purge_days is not None:
-        return (here.ws.purge_days,)
-    try:
-        name = here.environ.get("SLURM_CLUSTER_NAME") or _asked_name(here)
-        days = load_cluster(here.ws, name).purge_days if name else None
-    except KdgatError:
-        # The checks of Slurm and of the clusters tell what is wrong with them.
-        days = None
-    return PURGES_DAYS if days is None else (days,)
-
-
-def _asked_name(here: Surroundings) -> str | None:
-    """The cluster's name on a login node, where no job's environment says it."""
-    if shutil.which("scontrol", path=here.environ.get("PATH", "")) is None:
-        return None
-    return Slurm(here.environ, pauses_s=()).cluster_name()
-
-
-def _on_scratch(folder: Path, here: Surroundings) -> bool:
-    place = folder.resolve()
+def _on_scratch(home: Path, here: Surroundings) -> bool:
+    place = home.resolve()
     folders = [here.environ[name] for name in _ON_SCRATCH if here.environ.get(name)]
     return "scratch" in place.parts or any(place.is_relative_to(Path(each)) for each in folders)
 
 
-def _ages_days(folder: Path, now: float, until: float) -> Iterator[tuple[float, int, Path]]:
+def _ages_days(home: Path, now: float, until: float) -> Iterator[tuple[float, int, Path]]:
     """Days since each file was last read or written, with its size; as far as time allows."""
-    folders = [folder]
+    folders = [home]
     while folders and time.monotonic() < until:
         try:
             entries = list(os.scandir(folders.pop()))

@@ -66,7 +66,6 @@ AXES: dict[str, tuple[Axis, ...]] = {
         Axis("model.learning_rate", (0.3, 3)), Axis("model.iterations", (0.5, 2)),
         Axis("model.max_leaf_nodes", (0.5, 2)),
     ),
-    "gru": (_RATE, _WIDTH, Axis("model.layers", (2,)), _DROPOUT),
     "mlp": (_RATE, _WIDTH, Axis("model.layers", (0.5, 2)), _DROPOUT),
     "profile": (
         Axis("model.learning_rate", (0.3, 3)), Axis("model.iterations", (0.5, 2)),

@@ -37,10 +37,9 @@ _CURRENT = """
 current AS MATERIALIZED (
     SELECT r.* EXCLUDE (name)
     FROM runs r LEFT JOIN datasets d ON d.name = r.dataset
-    WHERE NOT archived AND r.stage_version > 0
-        AND (d.content_hash IS NULL OR r.dataset_hash = d.content_hash)
+    WHERE NOT archived AND (d.content_hash IS NULL OR r.dataset_hash = d.content_hash)
 )"""
-"""Runs that count; imported ones have no version of a stage."""
+"""Runs that count."""
 _COOKED = (
     JUDGED
     + """,

@@ -61,7 +61,7 @@ def test_a_package_names_its_most_imported_modules_and_counts_the_others(tmp_pat
     line = next(part for part in mapped(tmp_path).parts if part.name == "inner")
     assert line.line(2) == "- `inner/` Inner things (used, used_too, +2)"
     assert line.line(3) == "- `inner/` Inner things (used, used_too, alone, rest)"
-    assert line.line(0) == "- `inner/` Inner things"
+    assert line.line(0) == "- `inner/` Inner things (4)"
 
 
 def test_what_does_not_parse_is_named_and_breaks_nothing(tmp_path: Path) -> None:

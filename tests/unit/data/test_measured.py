@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from kdgat.configs.data import DataConfig
-from kdgat.data import measured
-from kdgat.data.graphs import Graphs, build_graphs, concatenate
+from kdgat.data.graphs import Graphs, build_graphs
 from kdgat.data.measured import (
     BORROWED,
     OWN,
     UNPROFILED,
     Share,
-    graph_blocks,
     graphs_by_library,
     graphs_by_profile,
     graphs_of_shares,
@@ -82,25 +80,6 @@ def test_shares_are_put_together_in_the_windows_own_order() -> None:
     for share in shares:
         assert_windows(found, share.windows, starts, share.profile)
         assert set(reference[share.windows].tolist()) <= {share.reference}
-
-
-def test_blocks_of_windows_are_the_same_graphs_in_their_order(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    messages = two_vehicles()
-    starts = window_starts(len(messages), 10, 5)
-    lot = np.random.default_rng(1).integers(0, 3, len(starts))
-    kinds = ((None, UNPROFILED), (LIBRARY["one"], BORROWED), (LIBRARY["two"], OWN))
-    shares = [Share(np.flatnonzero(lot == i), *kind) for i, kind in enumerate(kinds)]
-    whole, reference = graphs_of_shares(messages, starts, shares, CONFIG)
-    monkeypatch.setattr(measured, "_BLOCK_MESSAGES", 70)
-    blocks = list(graph_blocks(messages, starts, shares, CONFIG))
-    assert len(blocks) == -(-len(starts) // 7)
-    assert [block.start for block, _, _ in blocks] == list(range(0, len(starts), 7))
-    together = concatenate([graphs for _, graphs, _ in blocks], CONFIG)
-    for name, array in vars(whole).items():
-        np.testing.assert_array_equal(getattr(together, name), array)
-    np.testing.assert_array_equal(np.concatenate([each for _, _, each in blocks]), reference)
 
 
 def test_zero_shot_measures_each_window_against_the_vehicle_it_looks_like() -> None:

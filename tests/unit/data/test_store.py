@@ -19,8 +19,7 @@ from kdgat.configs.data import DataConfig
 from kdgat.data.graphs import Graphs, build_graphs
 from kdgat.data.measured import BORROWED, OWN, UNPROFILED
 from kdgat.data.sealing import labels_sealed
-from kdgat.data.store import CaptureLabel, open_store, save_labels
-from kdgat.data.store_writer import save_store
+from kdgat.data.store import CaptureLabel, open_store, save_labels, save_store
 from kdgat.data.windows import Messages
 from kdgat.errors import DataError
 
@@ -234,7 +233,7 @@ from pathlib import Path
 import numpy as np
 from kdgat.configs.data import DataConfig
 from kdgat.data.graphs import concatenate
-from kdgat.data.store_writer import save_store
+from kdgat.data.store import save_store
 
 class Deadly:
     def __array__(self, *args, **kwargs):
@@ -255,7 +254,7 @@ def killed(folder: Path, when: str) -> None:
 
 def test_killed_while_writing_arrays_there_is_no_store(tmp_path: Path) -> None:
     killed(tmp_path / "train", "array")
-    assert list(tmp_path.rglob("*.rows")), "it was killed before it wrote anything"
+    assert list(tmp_path.rglob("*.npy")), "it was killed before it wrote anything"
     assert "are missing" in refused(tmp_path / "train")
 
 

@@ -9,8 +9,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from kdgat.configs.data import DataConfig
-from kdgat.configs.model import READS_MESSAGES, Kind, Size, model_preset
+from kdgat.configs.model import Kind, Size, model_preset
 from kdgat.configs.run import RunConfig
 from kdgat.configs.training import DistillationConfig, ResourcesConfig, TrainingConfig
 from kdgat.data.packing import BatchLimits, EpochBatches, epoch_order, pack, plan_epoch
@@ -23,7 +22,7 @@ from kdgat.memory.steps import step_programs
 
 FEATURES = (27, 3)
 GRAPH_KINDS: tuple[Kind, ...] = ("gat", "vgae")
-KINDS: tuple[Kind, ...] = (*GRAPH_KINDS, "mlp", "gru")
+KINDS: tuple[Kind, ...] = (*GRAPH_KINDS, "mlp")
 """Models that gradients train in batches of graphs, and so are planned for. A step of an mlp is so
 small that workspaces, which are left out, are more than a hundredth of it."""
 MIB = 1 << 20
@@ -44,8 +43,6 @@ def spec_of(
     config = RunConfig(
         model=model_preset(kind, size),
         size=size,
-        # A recurrent model makes a step for each message, and a few say what many do.
-        data=DataConfig(window_messages=8 if kind in READS_MESSAGES else 100),
         training=TrainingConfig.model_validate({"precision": precision}),
         resources=ResourcesConfig(accelerator="cpu", gradient_checkpointing=checkpointing),
         distillation=distillation or DistillationConfig(),

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from kdgat.configs.lattice import MOST_ACTIONS, most_actions, weight_vectors
 from kdgat.configs.model import SIZES, FusionConfig, Size, model_preset
 from kdgat.data.measured import BORROWED, OWN, UNPROFILED
 from kdgat.errors import ConfigError
@@ -95,31 +94,6 @@ class TestWeights:
         assert weights.sum(dim=1).tolist() == pytest.approx([1.0, 1.0])
         score = model(windows(2))
         assert ((score >= 0) & (score <= 1)).all()
-
-    @pytest.mark.parametrize("scorer", range(4))
-    def test_of_four_models_each_ones_weight_changes_the_prediction(self, scorer: int) -> None:
-        model = fusion(AVERAGE, [2.0], [0.3], [0.6], [0.9])
-        odds, _ = model.read(windows(1))
-        scores = []
-        for share in (0.25, 0.4, 1.0):
-            weights = torch.full((4,), (1 - share) / 3)
-            weights[scorer] = share
-            with torch.no_grad():
-                cast(AveragePolicy, model.policy).weights.copy_(weights)
-            scores.append(model(windows(1)).item())
-            assert scores[-1] == pytest.approx(float(odds[0] @ weights))
-        assert len(set(scores)) == 3
-        assert scores[-1] == pytest.approx(odds[0, scorer].item())
-
-    @pytest.mark.parametrize("scorers", [2, 3, 4, 5, 8])
-    def test_the_most_actions_that_a_hint_names_make_a_lattice_and_one_more_does_not(
-        self, scorers: int
-    ) -> None:
-        most = most_actions(scorers)
-        assert len(lattice(scorers, most)) == weight_vectors(scorers, most) <= MOST_ACTIONS
-        with pytest.raises(ConfigError, match="are the most") as error:
-            lattice(scorers, most + 1)
-        assert f"model.actions={most}," in str(error.value.hint)
 
     def test_a_lattice_of_two_models_has_a_weight_for_every_action(self) -> None:
         first = lattice(2, 21)[:, 0].tolist()

@@ -141,15 +141,6 @@ class TestReferences:
         with pytest.raises(RunError, match="is an evaluation"):
             resolved(ws, prepared, vgae, gat)
 
-    def test_too_many_weights_are_refused_before_any_model_is_looked_for(
-        self, ws: Workspace, prepared: Prepared
-    ) -> None:
-        kinds = ("vgae", "gat", "mlp", "gru", "profile", "id_frequency")
-        model = FUSION.model_copy(update={"scorers": kinds, "actions": 10})
-        with pytest.raises(ConfigError, match="2,002 weights") as error:
-            resolve_scorers(ws, RunConfig(model=model), prepared.key)
-        assert "model.actions=9" in str(error.value.hint)
-
     def test_a_teacher_is_of_the_size_that_the_student_asks_for(
         self, ws: Workspace, prepared: Prepared
     ) -> None:

@@ -13,7 +13,7 @@ import torch
 from kdgat.configs.data import DataConfig
 from kdgat.configs.dataset import DATASETS, SimulationConfig
 from kdgat.configs.evaluation import PROTOCOLS, EvaluationConfig
-from kdgat.configs.model import GatConfig, GruConfig, IdFrequencyConfig, ModelConfig, VgaeConfig
+from kdgat.configs.model import GatConfig, IdFrequencyConfig, ModelConfig, VgaeConfig
 from kdgat.configs.run import RunConfig
 from kdgat.configs.training import ResourcesConfig
 from kdgat.data.captures import load_manifest, load_messages
@@ -27,7 +27,6 @@ from kdgat.models.table import build_model
 from kdgat.stages.detect import Detector, Verdict
 from kdgat.stages.evaluate import evaluate
 from kdgat.stages.ingest import ingest
-from kdgat.stages.inputs import with_sequences
 from kdgat.stages.prepare import Prepared, prepare
 from kdgat.stages.suspicion import suspects
 from kdgat.training.calibration import calibrate
@@ -41,7 +40,6 @@ MODELS: tuple[ModelConfig, ...] = (
     GatConfig(hidden=2, heads=1, layers=1, readout=2),
     VgaeConfig(hidden=2, heads=1, latent=2, decoder=4),
     IdFrequencyConfig(),
-    GruConfig(hidden=2, readout=2),
 )
 DOS = "test_01_known_vehicle_known_attack"
 
@@ -69,7 +67,7 @@ def prepared(dataset: Path) -> Prepared:
 def subject_of(prepared: Prepared, model: ModelConfig) -> TrainedModel:
     """A model with random weights, calibrated as a trained one is."""
     torch.manual_seed(0)
-    store = with_sequences(prepared)[1]
+    store = prepared.validation()
     features = (store.x.shape[1], store.edge_attr.shape[1])
     config = RunConfig(model=model, data=DATA, resources=ResourcesConfig(threads=1))
     made = build_model(model, *features).eval()
@@ -100,7 +98,6 @@ def fed(detector: Detector, messages: Messages, sizes: list[int]) -> list[Verdic
         (MODELS[1], "auto"),
         (MODELS[1], "conformal"),
         (MODELS[2], "benign_quantile"),
-        (MODELS[3], "auto"),
     ],
     ids=lambda value: getattr(value, "kind", value),
 )

@@ -10,7 +10,7 @@ import torch
 
 from kdgat.configs.data import DataConfig
 from kdgat.configs.dataset import DATASETS, SimulationConfig
-from kdgat.configs.model import FusionConfig, MlpConfig
+from kdgat.configs.model import FusionConfig
 from kdgat.configs.training import DistillationConfig, TrainingConfig
 from kdgat.data.simulate import simulate
 from kdgat.errors import CheckpointError, ConfigError
@@ -22,7 +22,7 @@ from kdgat.stages.table import STAGES
 from kdgat.stages.train import train
 from kdgat.training.checkpoint import BEST, TrainedModel, load_best, save_best
 from kdgat.training.scoring import score_parts
-from tests.unit.stages.untrained import GAT, GRU, OTHER, VGAE, completed, planned
+from tests.unit.stages.untrained import GAT, OTHER, VGAE, completed, planned
 
 DATA = DataConfig(window_messages=50, stride_messages=50, training_stride_messages=50)
 FUSION = FusionConfig(hidden=4, layers=1, actions=5, epochs=2)
@@ -106,28 +106,6 @@ def test_a_checkpoint_scores_exactly_as_before_without_its_scorers_runs(
     assert ((before >= 0) & (before <= 1)).all()
     assert loaded.calibration is not None
     assert loaded.calibration.threshold() == 0.5
-
-
-@pytest.mark.parametrize("method", ["dqn", "mlp", "bandit", "weighted_average"])
-def test_four_models_are_weighed_a_sequence_model_and_a_baseline_among_them(
-    prepared: Prepared, scorers: tuple[RunFolder, ...], tmp_path: Path, method: str
-) -> None:
-    runs = tmp_path / "runs"
-    others = (MlpConfig(hidden=2, layers=1), GRU)
-    four = (*scorers, *(completed(runs, prepared, data=DATA, model=each) for each in others))
-    words = {"method": method, "scorers": tuple("abcd")}
-    run, figures = fuse(runs, prepared, four, model=FUSION.model_copy(update=words))
-    trained = load_best(run.checkpoints / BEST)
-    assert [each.config.model for each in trained.scorers] == [VGAE, GAT, *others]
-    assert figures["best_val_task_loss"] is not None
-    # A student of it, with two models of its own.
-    model = FUSION.model_copy(update={"method": method})
-    distillation = DistillationConfig(teacher=run.path.name)
-    taught, _ = fuse(runs, prepared, scorers, run, model=model, distillation=distillation)
-    alone, _ = fuse(runs, prepared, scorers, model=model)
-    if method != "weighted_average":
-        losses = [each.metrics()[0]["train_loss"] for each in (taught, alone)]
-        assert losses[0] != losses[1]
 
 
 @pytest.mark.parametrize("method", ["dqn", "mlp", "bandit", "weighted_average"])

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 
-from kdgat.configs.model import READS_MESSAGES, GatConfig, GruConfig, VgaeConfig
+from kdgat.configs.model import GatConfig, VgaeConfig
 from kdgat.configs.run import RunConfig
 from kdgat.ledger.folder import RunFolder
 from kdgat.ledger.states import State
 from kdgat.models.table import build_model
 from kdgat.ops.experiment import new_record
-from kdgat.stages.inputs import with_sequences
 from kdgat.stages.prepare import Prepared
 from kdgat.stages.table import stage_of
 from kdgat.training.calibration import calibrate
@@ -22,7 +21,6 @@ from kdgat.training.scoring import score_parts
 
 VGAE = VgaeConfig(hidden=2, heads=1, latent=2, decoder=4)
 GAT = GatConfig(hidden=2, heads=1, layers=1, readout=2)
-GRU = GruConfig(hidden=2, readout=2)
 OTHER = GatConfig(hidden=3, heads=1, layers=1, readout=2)
 
 
@@ -37,8 +35,7 @@ def completed(runs: Path, prepared: Prepared, seed: int = 0, **parts: Any) -> Ru
     """A completed run of `RunConfig(**parts)` on these graphs, whose model is as it was born."""
     run, config = planned(runs, prepared, seed=seed, **parts)
     torch.manual_seed(seed)
-    reads = config.model.kind in READS_MESSAGES
-    store = with_sequences(prepared)[1] if reads else prepared.validation()
+    store = prepared.validation()
     features = (store.x.shape[1], store.edge_attr.shape[1])
     model = build_model(config.model, *features).eval()
     parts_of_score = score_parts(model, config.model, store, 128)

@@ -10,8 +10,7 @@ import pytest
 from kdgat.configs.data import DataConfig
 from kdgat.data.graphs import Graphs, build_graphs
 from kdgat.data.scaling import Scaler
-from kdgat.data.store import CaptureLabel, GraphStore, open_store
-from kdgat.data.store_writer import save_store
+from kdgat.data.store import CaptureLabel, GraphStore, open_store, save_store
 from kdgat.data.windows import Messages, window_attacks, window_starts
 
 _WINDOW = 20

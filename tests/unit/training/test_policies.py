@@ -6,22 +6,14 @@ from typing import cast
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import smooth_l1_loss
 
 from kdgat.configs.model import FusionConfig
 from kdgat.configs.run import RunConfig
 from kdgat.configs.training import DistillationConfig, TrainingConfig
 from kdgat.models.fusion import AveragePolicy, FusionModel, LatticePolicy, fused
 from kdgat.training.fusion_table import FusionTable, blinded
-from kdgat.training.policies import (
-    Lesson,
-    ValueLearner,
-    judged,
-    reward,
-    softened,
-    train_policy,
-)
-from tests.unit.models.said import CLASSIFIER, fusion
+from kdgat.training.policies import judged, reward, softened, train_policy
+from tests.unit.models.said import fusion
 
 METHODS = ("dqn", "mlp", "bandit", "weighted_average")
 
@@ -110,28 +102,14 @@ class TestBlinding:
         first, second = (blinded(plain, model, 0.3, generator) for _ in range(2))
         assert not torch.equal(first.odds, second.odds)
 
-    def test_of_several_classifiers_one_is_blind_or_all_are_where_another_model_is_heard(
-        self,
-    ) -> None:
-        model = untrained(FusionConfig(hidden=4, actions=5), 4)
+    def test_of_several_classifiers_one_at_a_time_is_blind(self) -> None:
+        model = untrained(FusionConfig(hidden=4, actions=5), 3)
         plain = traffic(model, 500, 1)
         shown = blinded(plain, model, 1.0, torch.Generator().manual_seed(0))
         changed = (shown.odds != plain.odds)[plain.y == 1]
-        assert not changed[:, 0].any()
-        blind = changed[:, 1:].sum(dim=1)
-        assert blind.unique().tolist() == [1, 3]
-        assert 0.35 < (blind == 3).float().mean() < 0.65
-        assert changed[blind == 1, 1:].any(dim=0).all()
-
-    def test_of_classifiers_alone_one_at_a_time_is_blind(self) -> None:
-        scales = (CLASSIFIER,) * 3
-        said = ([0.5],) * 3
-        model = fusion(FusionConfig(hidden=4, actions=5), *said, scales=scales)
-        plain = traffic(model, 500, 1)
-        shown = blinded(plain, model, 1.0, torch.Generator().manual_seed(0))
-        changed = (shown.odds != plain.odds)[plain.y == 1]
-        assert changed.sum(dim=1).unique().tolist() == [1]
-        assert changed.any(dim=0).all()
+        assert changed[:, 1:].sum(dim=1).unique().tolist() == [1]
+        assert changed[:, 1].any()
+        assert changed[:, 2].any()
 
     @pytest.mark.parametrize("method", ["dqn", "mlp", "bandit"])
     def test_it_teaches_to_trust_the_one_class_model_where_that_one_is_sure(
@@ -201,7 +179,7 @@ class TestRewards:
 
 class TestTraining:
     @pytest.mark.parametrize("method", METHODS)
-    @pytest.mark.parametrize("models", [2, 3, 4])
+    @pytest.mark.parametrize("models", [2, 3])
     def test_the_same_seed_makes_the_same_policy(self, method: str, models: int) -> None:
         config = FusionConfig.model_validate(
             {"method": method, "hidden": 8, "epochs": 2, "actions": 5}
@@ -227,42 +205,6 @@ class TestTraining:
         assert error <= float(sides.mean(dim=0).min())
         figures = {"train_loss", "val_task_loss", "val_balanced_error"}
         assert all(set(row) == figures for row in rows)
-
-    @pytest.mark.parametrize("method", METHODS)
-    def test_of_four_models_the_one_that_is_right_is_weighed_most(self, method: str) -> None:
-        config = FusionConfig.model_validate(
-            {"method": method, "hidden": 16, "epochs": 12, "actions": 9, "learning_rate": 0.01}
-            | {"blind_share": 0.0}
-        )
-        model = untrained(config, 4)
-        # The third alone is right; the others always say the opposite.
-        rows = [[0.1, 0.1, 0.9, 0.1], [0.9, 0.9, 0.1, 0.9]] * 60
-        shown = table(model, rows, [1, 0] * 60)
-        train_policy(model, (shown, shown), run_config(config), lambda *_: None)
-        odds, weights = _explained(model, shown)
-        assert (weights.argmax(dim=1) == 2).all()
-        assert ((fused(odds, weights) >= 0.5).long() == shown.y).all()
-
-    @pytest.mark.parametrize("method", ["dqn", "bandit"])
-    def test_of_three_models_a_step_learns_what_every_action_earns(self, method: str) -> None:
-        words = {"method": method, "hidden": 8, "layers": 1, "actions": 3, "discount": 0.5}
-        config = FusionConfig.model_validate(words)
-        model = untrained(config, 3)
-        shown = table(model, [[0.9, 0.2, 0.6], [0.2, 0.7, 0.1]], [1, 0])
-        policy = cast(LatticePolicy, model.policy)
-        states = model.states(shown.odds, shown.signals)
-        with torch.no_grad():
-            values = policy.values(states)
-        scores = shown.odds @ cast(Tensor, policy.lattice).T
-        worth = reward(scores, shown.y[:, None].float().expand_as(scores))
-        assert worth.shape == (2, 6)
-        if method == "dqn":
-            # The second window follows the first, and nothing follows the second.
-            worth[0] += 0.5 * values[1].max()
-        learner = ValueLearner(policy, run_config(config), torch.Generator())
-        lesson = Lesson(states, shown.odds, shown.y, shown.following, None)
-        loss = learner.step(lesson, torch.arange(2), 0.0)
-        assert float(loss) == pytest.approx(float(smooth_l1_loss(values, worth)), rel=1e-5)
 
     def test_the_best_epoch_is_kept_not_the_last(self) -> None:
         config = FusionConfig(method="mlp", hidden=8, epochs=12, learning_rate=0.5)

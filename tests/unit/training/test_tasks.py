@@ -80,7 +80,6 @@ def test_a_windows_score_does_not_depend_on_its_batch(
     [
         ("gat", Classification),
         ("mlp", Classification),
-        ("gru", Classification),
         ("gradient_boosting", Classification),
         ("vgae", Reconstruction),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 from kdgat.ops.checkup.finding import Surroundings
 from kdgat.ops.checkup.records import look_at_history, look_at_indexes, look_at_memory
@@ -43,26 +42,3 @@ def test_files_on_scratch_near_their_purge_are_counted(here: Surroundings) -> No
     os.utime(old, (here.now - 80 * DAY_S,) * 2)
     (found,) = look_at_scratch(there)
     assert "purges come after 90" in found.finding.what
-
-
-def test_the_days_of_a_purge_are_a_setting_or_the_clusters(here: Surroundings) -> None:
-    old = put(here.ws.runs / "run.json", "x")
-    os.utime(old, (here.now - 20 * DAY_S,) * 2)
-    assert list(look_at_scratch(here)) == []
-    (found,) = look_at_scratch(replace(here, ws=replace(here.ws, purge_days=30)))
-    assert "purges come after 30" in found.finding.what
-    assert "kdgat backup" in found.finding.fix
-    described = "purge_days = 21\nscheduler = 'none'\n[partitions.all]\n"
-    put(here.ws.clusters / "lab.toml", described)
-    environ = {"SCRATCH": str(here.ws.root.parent), "SLURM_CLUSTER_NAME": "lab"}
-    (found,) = look_at_scratch(replace(here, environ=environ))
-    assert "purges come after 21" in found.finding.what
-
-
-def test_a_store_of_assets_elsewhere_on_scratch_is_looked_at(
-    here: Surroundings, tmp_path: Path
-) -> None:
-    store = tmp_path / "scratch" / "store"
-    os.utime(put(store / "blobs" / "x", "x"), (here.now - 59 * DAY_S,) * 2)
-    (found,) = look_at_scratch(replace(here, ws=replace(here.ws, asset_store=store)))
-    assert found.finding.where == str(store)

@@ -1,1 +1,0 @@
-"""Runs of other programs, brought in with their figures and clearly marked as imported."""
