@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,3 +131,11 @@ def make_lab(root: Path, environ: Mapping[str, str]) -> Lab:
     assert "signal_lead_s = 180" in text
     path.write_text(text.replace("signal_lead_s = 180", f"signal_lead_s = {LEAD_S}"))
     return lab
+
+
+def wait_until(what: Callable[[], bool], seconds: float = 90) -> None:
+    """Ask every second until it is so."""
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, "it did not come about in time"
+        time.sleep(1)

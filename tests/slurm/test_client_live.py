@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from kdgat.slurm.client import Slurm
 from kdgat.slurm.queue import FINAL
 from kdgat.slurm.reconcile import reconcile
 from kdgat.workspace import Workspace
+from tests.slurm.lab import wait_until
 from tests.unit.slurm.given import give, job, run_of
 
 pytestmark = pytest.mark.slurm
@@ -77,13 +77,6 @@ def submit(ws: Workspace, client: Slurm) -> Iterator[Submit]:
     yield give_to_slurm
     for scheduler_id in given:
         client.cancel(scheduler_id)
-
-
-def wait_until(what: Callable[[], bool], seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "it did not come about in time"
-        time.sleep(1)
 
 
 def states(client: Slurm, given: Job) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 
 from kdgat.ledger.jobs import readable_jobs
 from kdgat.ledger.states import State
-from tests.slurm.lab import CLUSTER, SMALL_JOB, TINY, Lab, make_lab
+from tests.slurm.lab import CLUSTER, SMALL_JOB, TINY, Lab, make_lab, wait_until
 
 pytestmark = pytest.mark.slurm
 
@@ -73,8 +73,14 @@ def test_a_run_is_submitted_watched_and_finished(lab: Lab) -> None:
     assert 0 < used["elapsed_s"] < used["time_limit_s"]
     done = lab.submit(*words)
     assert (done["jobs"], done["runs"][0]["outcome"]) == ([], "done")
-    rows = lab.json("history", "sql", f"select state from jobs where run_id = '{run['run_id']}'")
-    assert rows["rows"] == [["COMPLETED"]]
+    sql = f"select state from jobs where run_id = '{run['run_id']}'"
+
+    def recorded() -> bool:
+        # The scheduler knows of the end a moment after the run's own folder does.
+        lab.json("status", "--all")
+        return lab.json("history", "sql", sql)["rows"] == [["COMPLETED"]]
+
+    wait_until(recorded)
 
 
 def test_the_pipeline_is_one_chain_and_its_student_waits_for_its_teacher(lab: Lab) -> None:
